@@ -131,17 +131,18 @@ class Experiments(Massflow):
                     "restore_steps=1", "restore_batch=2", "prototypes=16", "memory_bank=16", "tuning_steps=1",
                     self.cases("few.csv"), f"patch_size={VOXELS}", "shots_list=[1]", "seeds=[7]", "labels=[1,2]"]
         rows = self.rows("rivals", "table", settings)
-        methods = ["scratch", "SimCLR", "MoCo v2", "MoCo v3", "DINO", "masked reconstruction, MAE",
-                   "masked reconstruction, SimMIM", "Models Genesis", "labels, fixed head", "labels as masks in context",
-                   "MASS, supervoxels"]
+        methods = ["scratch", "simclr", "moco_v2", "moco_v3", "dino", "mae", "simmim", "genesis", "labels_fixed_head",
+                   "labels_in_context", "mass"]
         self.assertEqual([(row["method"], row["shots"], row["label"], row["dice_n"]) for row in rows],
                          [(method, "1", label, "1") for method in methods for label in ("1", "2", "mean")])
         self.assert_parts(rows, "dice")
         # All start from weights of their own, and learn from one example.
-        tuned = {self.massflow("show", "rivals", f"tuned_{stage}[shots=1,seed=7].model", *flags(settings)).split()[1]
-                 for stage in ("scratch", "simclr", "moco2", "moco3", "dino", "mae", "simmim", "genesis", "supervised",
-                               "iris", "mass")}
+        tuned = {self.massflow("show", "rivals", f"tuned[method={method},shots=1,seed=7].model", *flags(settings)).split()[1]
+                 for method in methods}
         self.assertEqual(len(tuned), 11)
+        # Some of them: the others are not needed.
+        needed = self.needed("rivals", "table", [*settings, "methods=[simclr,mass]"])
+        self.assertEqual((needed["tuned"], needed["simclr"], "dino" in needed), (2, 1, False))
         needed = self.needed("rivals", "table", settings)
         self.assertEqual([needed[name] for name in ("unlabelled", "sample", "labelled")], [2, 2, 1])
         # Those that see labels see the labels that are judged.

@@ -123,6 +123,47 @@ START_TEST(axes_share_what_they_do_not_change)
 }
 END_TEST
 
+/* A stage's name may be put together from axes: each node has the source of its own values. */
+START_TEST(axes_name_stages)
+{
+    mf_graph *g = load_text(
+        "massflow: 1\n"
+        "cases: {list: [{id: a}, {id: b}]}\n"
+        "axes: {method: [small, large, none], seed: [1, 2]}\n"
+        "stages:\n"
+        "  scan: {use: toy.load, each: case, with: {path: scans/a.nii.gz}}\n"
+        "  masks: {use: toy.masks, each: case, in: {volume: scan}}\n"
+        "  views: {use: toy.views, in: {volumes: \"scan[*]\", masks: \"masks[*]\"}}\n"
+        "  small: {use: toy.train, each: seed, in: {views: views}, with: {steps: \"${seed}\"}}\n"
+        "  large: {use: toy.train, in: {views: views}, with: {steps: 9}}\n"
+        "  seg: {use: toy.segment, each: [case, method, seed], where: {method: [small, large]}, in: "
+        "{volume: scan, model: \"${method}.model\"}}\n"
+        "  first: {use: toy.segment, each: [case, method], where: {method: small}, in: "
+        "{volume: scan, model: \"${method}[seed=1]\"}}\n"
+        "  seg_small: {use: toy.segment, each: case, in: {volume: scan, model: large}}\n"
+        "  seg_large: {use: toy.segment, each: [case, seed], in: {volume: scan, model: large}}\n"
+        "  dice: {use: toy.dice, each: method, where: {method: [small, large]}, in: {predicted: "
+        "[\"seg_${method}[*]\", \"first[method=small]\"], truth: \"seg[seed=2]\"}}\n");
+    check_edges(g, "seg[case=b,method=small,seed=2]",
+                "volume <- scan[case=b].volume; model <- small[seed=2].model; reference <-");
+    check_edges(g, "seg[case=a,method=large,seed=2]",
+                "volume <- scan[case=a].volume; model <- large.model; reference <-");
+    check_edges(g, "first[case=a,method=small]",
+                "volume <- scan[case=a].volume; model <- small[seed=1].model; reference <-");
+    check_edges(g, "dice[method=large]",
+                "predicted <- seg_large[case=a,seed=1].labels seg_large[case=a,seed=2].labels "
+                "seg_large[case=b,seed=1].labels seg_large[case=b,seed=2].labels "
+                "first[case=a,method=small].labels first[case=b,method=small].labels; "
+                "truth <- seg[case=a,method=large,seed=2].labels "
+                "seg[case=b,method=large,seed=2].labels");
+    char *text = mf_graph_text(g);
+    ck_assert_ptr_nonnull(strstr(text, "    model <- ${method}.model\n"));
+    ck_assert_ptr_nonnull(strstr(text, "    predicted <- seg_${method}[*], first[method=small]\n"));
+    free(text);
+    mf_graph_free(g);
+}
+END_TEST
+
 /* ---- included files ----------------------------------------------------------------------------
  */
 
@@ -349,6 +390,7 @@ int main(void)
     tcase_add_test(tests, nodes_and_edges);
     tcase_add_test(tests, edges_join_on_axes);
     tcase_add_test(tests, axes_share_what_they_do_not_change);
+    tcase_add_test(tests, axes_name_stages);
     tcase_add_test(tests, included_files_have_their_own_cases_and_axes);
     tcase_add_test(tests, where_looks_across_axes);
     tcase_add_test(tests, ids_are_no_numbers);

@@ -4,6 +4,7 @@
 #include "graph/check/typed.h"
 #include "graph/data/combine.h"
 #include "graph/data/report.h"
+#include "graph/values/splice.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,15 +128,90 @@ static bool check_axes(mf_graph *g, const stage_def *def, const reference *ref, 
 }
 
 static bool connect_one(mf_graph *g, stage_def *def, const mf_port *port,
-                        const mf_port_type *wanted, const yaml *node, reference *ref)
+                        const mf_port_type *wanted, const yaml *node, const char *text,
+                        reference *ref)
 {
-    if (!mf__parse_reference(g, def, node, ref))
+    if (!mf__parse_reference(g, def, node, text, ref))
         return false;
     if (!ref->source->stage)
         return false; /* reported there */
     if (ref->port == NAME_NONE && !choose_output(g, def, ref, port, wanted))
         return false;
     return check_type(g, def, ref, port, wanted) && check_axes(g, def, ref, port, wanted);
+}
+
+/* ---- stages that are named by axes: "model_${method}" --------------------------------------------
+ */
+
+/* References of a port, as they are found. */
+typedef struct found {
+    reference *refs;
+    size_t count, room;
+} found;
+
+static reference *add_found(found *f)
+{
+    f->refs = mf_grow(f->refs, &f->room, f->count + 1, sizeof *f->refs);
+    return &f->refs[f->count++];
+}
+
+/* The axes of the stage that occur in combination with others: those of its nodes. */
+static bool *combinations(const stage_def *def, uint32_t axes)
+{
+    uint32_t at[MOST_AXES];
+    bool *there = mf_arena_alloc(def->graph->arena, mf__axes_space(def->graph, axes), 1);
+    for (uint32_t i = 0; i < def->count; i++) {
+        mf__def_at(def, i, at);
+        there[mf__axes_code(def->graph, axes, at)] = true;
+    }
+    return there;
+}
+
+/* One reference for each combination of the axes that a node has. `behind`: the selection. */
+static bool connect_named(mf_graph *g, stage_def *def, const mf_port *port,
+                          const mf_port_type *wanted, const yaml *node, const char *name,
+                          const char *behind, uint32_t axes, found *f)
+{
+    const char *text;
+    uint32_t at[MOST_AXES] = {0};
+    bool good = true;
+    if (axes & CASE)
+        return mf__graph_error(g, node,
+                               "the name of a stage can be put together from axes, not from "
+                               "columns of the case");
+    if (!mf__resolve_text(g, node, name, &(here){def, NULL, false}, &text))
+        return false; /* an axis that the stage has not */
+    const bool *there = combinations(def, axes);
+    for (uint32_t code = 0; code < mf__axes_space(g, axes); code++) {
+        const size_t errors = mf_diagnostics_errors(g->d);
+        if (!there[code])
+            continue;
+        mf__axes_at(g, axes, code, at);
+        if (!mf__resolve_text(g, node, name, &(here){def, at, false}, &text))
+            return false;
+        reference *ref = add_found(f);
+        if (connect_one(g, def, port, wanted, node, mf_arena_print(g->arena, "%s%s", text, behind),
+                        ref)) {
+            ref->named_by = axes;
+            ref->named_at = code;
+            continue;
+        }
+        good = false;
+        if (mf_diagnostics_errors(g->d) > errors)
+            mf__note_at(g, axes, at);
+    }
+    return good;
+}
+
+static bool connect_node(mf_graph *g, stage_def *def, const mf_port *port,
+                         const mf_port_type *wanted, const yaml *node, found *f)
+{
+    const char *text = node->kind == YAML_SCALAR ? node->text : "";
+    const size_t length = strcspn(text, "[");
+    const char *name = mf_arena_copy_n(g->arena, text, length);
+    const uint32_t axes = mf__mentions_text(g, name);
+    return axes ? connect_named(g, def, port, wanted, node, name, text + length, axes, f)
+                : connect_one(g, def, port, wanted, node, text, add_found(f));
 }
 
 static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yaml *node)
@@ -170,13 +246,17 @@ static bool connect_port(mf_graph *g, stage_def *def, const yaml *key, const yam
     if (!count && !wanted.optional)
         return mf__graph_error(g, node, "%s: port '%s' needs at least one %s", stage->name,
                                port->name, wanted.name);
-    in->refs = mf_arena_alloc(g->arena, count, sizeof *in->refs);
+    found f = {0};
     for (size_t i = 0; i < count; i++)
-        good &= connect_one(g, def, port, &wanted, node->kind == YAML_LIST ? node->items[i] : node,
-                            &in->refs[i]);
-    in->count = good ? count : 0;
-    for (size_t i = 0; i < in->count; i++)
-        in->depends |= in->refs[i].joined | in->refs[i].varies;
+        good &= connect_node(g, def, port, &wanted, node->kind == YAML_LIST ? node->items[i] : node,
+                             &f);
+    in->count = good ? f.count : 0;
+    in->refs = mf_arena_alloc(g->arena, in->count, sizeof *in->refs);
+    for (size_t i = 0; i < in->count; i++) {
+        in->refs[i] = f.refs[i];
+        in->depends |= f.refs[i].joined | f.refs[i].varies | f.refs[i].named_by;
+    }
+    free(f.refs);
     return good;
 }
 

@@ -230,16 +230,16 @@ static bool read_selection(mf_graph *g, const stage_def *def, const char *text, 
     return true;
 }
 
-bool mf__parse_reference(mf_graph *g, const stage_def *def, const yaml *node, reference *ref)
+bool mf__parse_reference(mf_graph *g, const stage_def *def, const yaml *node, const char *text,
+                         reference *ref)
 {
     const here h = {def, NULL, false};
-    const char *text;
     *ref = (reference){.node = node, .port = NAME_NONE};
-    if (node->kind != YAML_SCALAR || !*node->text)
+    if (node->kind != YAML_SCALAR || !*text)
         return mf__graph_error(g, node,
                                "a port takes the name of a stage, as in scan, scan.volume or "
                                "\"scan[*]\"");
-    if (!mf__resolve_text(g, node, node->text, &h, &text))
+    if (!mf__resolve_text(g, node, text, &h, &text))
         return false;
     if (!strcmp(text, node->text))
         text = node->text; /* so that places can be told */

@@ -69,6 +69,9 @@ typedef struct reference {
     bool gather;
     uint32_t varies; /* axes of the consumer that its terms mention */
     uint32_t joined; /* axes on which source and consumer have the same value */
+    /* Axes of the consumer that the stage's name mentions, and the values that this reference is
+     * for: the others have references of their own. */
+    uint32_t named_by, named_at;
     term *terms;     /* none for [*] */
     size_t term_count;
 } reference;

@@ -147,7 +147,8 @@ static bool make_input(mf_graph *g, const here *h, size_t port, const groups *by
     mf_port_type type;
     scratch->count = 0;
     for (size_t i = 0; i < in->count; i++)
-        if (!add_reference(g, &in->refs[i], &by[i], h, scratch))
+        if (in->refs[i].named_at == mf__axes_code(g, in->refs[i].named_by, h->at) &&
+            !add_reference(g, &in->refs[i], &by[i], h, scratch))
             return false;
     mf_port_type_parse(def->stage->in[port].type, &type);
     if (type.shape != MF_PORT_LIST && scratch->count > 1) {

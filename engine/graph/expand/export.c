@@ -16,7 +16,7 @@ static bool read_key(mf_graph *g, const yaml *key, const yaml *node, const stage
                      uint32_t *port)
 {
     reference ref;
-    if (!mf__parse_reference(g, NULL, key, &ref))
+    if (!mf__parse_reference(g, NULL, key, key->text, &ref))
         return false;
     if (ref.gather)
         return mf__graph_error(g, key, "an export takes a stage, not a selection");

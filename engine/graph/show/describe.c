@@ -13,7 +13,8 @@ static void show_refs(mf_text *t, const stage_def *def, size_t port)
         return;
     mf_text_add(t, "    %s <- ", def->stage->in[port].name);
     for (size_t i = 0; i < in->count; i++)
-        mf_text_add(t, "%s%s", i ? ", " : "", in->refs[i].node->text);
+        if (!i || in->refs[i].node != in->refs[i - 1].node) /* one for each value of an axis */
+            mf_text_add(t, "%s%s", i ? ", " : "", in->refs[i].node->text);
     mf_text_add(t, "\n");
 }
 
