@@ -68,32 +68,31 @@ class Experiments(Massflow):
         settings = SMALL + BASELINES + [self.cases("few.csv"), f"patch_size={VOXELS}", "tuning_list=[1]",
                             "merge_prob=1", "shots_list=[1]", "seeds=[7]"]
         rows = self.rows("few-shot", "table", settings)
-        methods = ["random weights in context", "MASS in context", "scratch", "SimCLR fine-tuned",
-                   "masked reconstruction fine-tuned", "MASS fine-tuned"]
-        self.assertEqual([(row["method"], row["shots"], row["label"]) for row in rows],
-                         [(method, "1", label) for method in methods for label in [*"12345678", "mean"]])
-        self.assertEqual({(row["tuning_steps"], row["rows"]) for row in rows}, {("0", "1"), ("1", "1")})
+        methods = ["scratch", "simclr", "reconstruction", "mass"]
+        uses = [("in context", "scratch", "0"), ("in context", "mass", "0"), *[("fine-tuned", m, "1") for m in methods]]
+        self.assertEqual([(row["use"], row["method"], row["tuning_steps"], row["shots"], row["label"]) for row in rows],
+                         [(*use, "1", label) for use in uses for label in [*"12345678", "mean"]])
+        self.assertEqual({row["rows"] for row in rows}, {"1"})
         self.assert_parts(rows, "dice")
         # All methods start from other weights.
-        tuned = {self.massflow("show", "few-shot", f"{stage}[shots=1,tuning_steps=1,seed=7].model", *flags(settings)).split()[1]
-                 for stage in ("scratch", "tuned_simclr", "tuned_reconstructed", "tuned")}
+        tuned = {self.massflow("show", "few-shot", f"tuned[method={method},shots=1,tuning_steps=1,seed=7].model",
+                               *flags(settings)).split()[1] for method in methods}
         self.assertEqual(len(tuned), 4)
         # Another seed is another pretraining, and trains anew; scans and samples are shared.
         settings[-1] = "seeds=[7,8]"
         out = self.massflow("plan", "few-shot", "table", *flags(settings))
         self.assertEqual(set(re.findall(r"^(\S+) +1 to run ", out, re.MULTILINE)),
-                         {"untrained", "scratch", "simclr", "reconstructed", "model"})
-        self.assertRegex(out, r"\ntuned +1 cached\ntuned +1 undecided ")
+                         {"scratch", "simclr", "reconstruction", "mass"})
+        self.assertRegex(out, r"\ntuned +4 cached\ntuned +4 undecided ")
         # More examples change nothing of what was made with fewer.
         settings[-2:] = ["shots_list=[1,2]", "seeds=[7]"]
         out = self.massflow("plan", "few-shot", "table", *flags(settings))
-        self.assertRegex(out, r"\ntuned +1 cached\ntuned +1 (undecided|to run) ")
-        self.assertRegex(out, r"\nmodel +1 cached\n")
+        self.assertRegex(out, r"\ntuned +4 cached\ntuned +4 (undecided|to run) ")
+        self.assertRegex(out, r"\nmass +1 cached\n")
         for shots in (1, 2):
-            for stage, examples in (("scratch", "labelled"), ("embedding_untrained", "truth")):
-                steps = ",tuning_steps=1" if stage == "scratch" else ""
-                self.assertEqual(self.needed("few-shot", f"{stage}[shots={shots}{steps},seed=7]", settings)[examples],
-                                 shots)
+            for stage, steps, examples in (("tuned", ",tuning_steps=1", "labelled"), ("embedding", "", "truth")):
+                node = f"{stage}[method=scratch,shots={shots}{steps},seed=7]"
+                self.assertEqual(self.needed("few-shot", node, settings)[examples], shots)
         # The cases that are judged: one of test, or one of val.
         self.assertEqual(self.needed("few-shot", "table", [*settings[:-2], "judged=val"])["truth"], 3)
 
@@ -155,7 +154,11 @@ class Experiments(Massflow):
         for name, scans, pretrained in (("one", 10, 7), ("several", 10, 7), ("all", 14, 11)):
             self.assertIn(f"\n{name}.scan  volume.load  x {scans} cases\n", out)
             self.assertIn(f"\n{name}.unlabelled  mass.prepare  x {pretrained} cases\n", out)
-        self.assertIn("\n    tables <- table_one, table_several, table_all\n", out)
+        self.assertIn("\nscores  table.join  x 3 (scans)\n    tables <- ${scans}.table\n", out)
+        for scans in ("one", "several", "all"):
+            made = self.massflow("plan", "diversity", f"scores[scans={scans}]")
+            self.assertRegex(made, rf"(?m)^{scans}\.mass +2 ")
+            self.assertEqual({line.split(".")[0] for line in made.splitlines() if re.match(r"\w+\.mass ", line)}, {scans})
 
     def test_learning_curve(self):
         settings = SMALL + [self.cases("few.csv"), f"patch_size={VOXELS}", "points=[1,2]"]
