@@ -562,13 +562,14 @@ END_TEST
 /* An allocation of four workers, which MPI starts together. */
 START_TEST(workers_of_one_launcher)
 {
-    mf_site *site = site_of("pools:\n"
-                            "  fast:\n"
-                            "    submit: slurm\n"
-                            "    mpi: pmix\n"
-                            "    sbatch: [-n, 4, --ntasks-per-node=2, --gpus-per-task=1, --mem=40G]\n"
-                            "    time: 60\n"
-                            "    max: 9\n");
+    mf_site *site =
+        site_of("pools:\n"
+                "  fast:\n"
+                "    submit: slurm\n"
+                "    mpi: pmix\n"
+                "    sbatch: [-n, 4, --ntasks-per-node=2, --gpus-per-task=1, --mem=40G]\n"
+                "    time: 60\n"
+                "    max: 9\n");
     mf_arena *arena = mf_arena_new();
     const mf_pool *p = mf_site_pool(site, 0);
     mf_pool_worker w = worker_of(p);
@@ -595,25 +596,26 @@ START_TEST(workers_of_one_launcher)
               "--ends \"$left\" --pool fast --mpi\n");
     mf_arena_free(arena);
     mf_site_free(site);
-    site_fails("pools:\n"
-               "  a: {submit: slurm, time: 60, mpi: pmix}\n"
-               "  b: {submit: slurm, time: 60, mpi: pmix, sbatch: [--ntasks=8]}\n"
-               "  c: {submit: command, command: x, mpi: pmix}\n"
-               "  d: {submit: slurm, time: 60, mpi: a b, sbatch: [--ntasks=2]}\n",
-               "pools.yaml:2:3: error: 'a' has 'mpi', and sbatch is not told how many workers start "
-               "together\n"
-               "    2 |   a: {submit: slurm, time: 60, mpi: pmix}\n"
-               "      |   ^\n"
-               "  each task is a worker: 'sbatch: [--ntasks=4]'\n"
-               "pools.yaml:3:3: error: 'b' has at most 4 workers ('max'), and each allocation has 8\n"
-               "    3 |   b: {submit: slurm, time: 60, mpi: pmix, sbatch: [--ntasks=8]}\n"
-               "      |   ^\n"
-               "pools.yaml:4:36: error: 'mpi' goes with 'submit: slurm'\n"
-               "    4 |   c: {submit: command, command: x, mpi: pmix}\n"
-               "      |                                    ^~~\n"
-               "pools.yaml:5:37: error: 'mpi' is a kind of 'srun --mpi', such as pmix, not 'a b'\n"
-               "    5 |   d: {submit: slurm, time: 60, mpi: a b, sbatch: [--ntasks=2]}\n"
-               "      |                                     ^~~\n");
+    site_fails(
+        "pools:\n"
+        "  a: {submit: slurm, time: 60, mpi: pmix}\n"
+        "  b: {submit: slurm, time: 60, mpi: pmix, sbatch: [--ntasks=8]}\n"
+        "  c: {submit: command, command: x, mpi: pmix}\n"
+        "  d: {submit: slurm, time: 60, mpi: a b, sbatch: [--ntasks=2]}\n",
+        "pools.yaml:2:3: error: 'a' has 'mpi', and sbatch is not told how many workers start "
+        "together\n"
+        "    2 |   a: {submit: slurm, time: 60, mpi: pmix}\n"
+        "      |   ^\n"
+        "  each task is a worker: 'sbatch: [--ntasks=4]'\n"
+        "pools.yaml:3:3: error: 'b' has at most 4 workers ('max'), and each allocation has 8\n"
+        "    3 |   b: {submit: slurm, time: 60, mpi: pmix, sbatch: [--ntasks=8]}\n"
+        "      |   ^\n"
+        "pools.yaml:4:36: error: 'mpi' goes with 'submit: slurm'\n"
+        "    4 |   c: {submit: command, command: x, mpi: pmix}\n"
+        "      |                                    ^~~\n"
+        "pools.yaml:5:37: error: 'mpi' is a kind of 'srun --mpi', such as pmix, not 'a b'\n"
+        "    5 |   d: {submit: slurm, time: 60, mpi: a b, sbatch: [--ntasks=2]}\n"
+        "      |                                     ^~~\n");
 }
 END_TEST
 

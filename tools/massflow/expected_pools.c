@@ -75,8 +75,8 @@ static void print_pool(mf_plan *plan, const mf_past_times *past, const mf_pool *
     mf_slurm_sizes(p, &slots, &memory, &devices);
     if (devices < 1) /* its processor is one */
         devices = 1;
-    printf("\nwith workers of pool %s (%d slot%s, %d device%s each) beside %d slot%s here:\n", p->name,
-           slots, slots == 1 ? "" : "s", devices, devices == 1 ? "" : "s", here,
+    printf("\nwith workers of pool %s (%d slot%s, %d device%s each) beside %d slot%s here:\n",
+           p->name, slots, slots == 1 ? "" : "s", devices, devices == 1 ? "" : "s", here,
            here == 1 ? "" : "s");
     if (total->unknown < total->run + total->undecided)
         print_times(total, here, most, slots, devices);

@@ -140,7 +140,8 @@ static bool connect_one(mf_graph *g, stage_def *def, const mf_port *port,
     return check_type(g, def, ref, port, wanted) && check_axes(g, def, ref, port, wanted);
 }
 
-/* ---- stages that are named by axes: "model_${method}" --------------------------------------------
+/* ---- stages that are named by axes: "model_${method}"
+ * --------------------------------------------
  */
 
 /* References of a port, as they are found. */

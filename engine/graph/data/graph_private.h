@@ -72,7 +72,7 @@ typedef struct reference {
     /* Axes of the consumer that the stage's name mentions, and the values that this reference is
      * for: the others have references of their own. */
     uint32_t named_by, named_at;
-    term *terms;     /* none for [*] */
+    term *terms; /* none for [*] */
     size_t term_count;
 } reference;
 

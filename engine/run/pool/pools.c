@@ -264,8 +264,7 @@ static void end_slurm(mf_pools *p, pool *o)
     pthread_mutex_lock(&p->lock);
     size_t connected = o->connected;
     pthread_mutex_unlock(&p->lock);
-    if (!mf_growth_waiting(o->growth) &&
-        mf_growth_running(o->growth) <= allocations(o, connected))
+    if (!mf_growth_waiting(o->growth) && mf_growth_running(o->growth) <= allocations(o, connected))
         return;
     for (int i = 0; i < 3; i++) {
         mf_error_free(status);
@@ -435,8 +434,8 @@ static mf_status open_pool(mf_pools *p, pool *o, const mf_pool *site)
         .plugins = p->options.plugins,
         .log = shared->log};
     o->each = (size_t)mf_pool_tasks(site);
-    o->growth = mf_growth_new(site->max / (int)o->each,
-                              (int)allocations(o, (size_t)site->backlog), every);
+    o->growth =
+        mf_growth_new(site->max / (int)o->each, (int)allocations(o, (size_t)site->backlog), every);
     if (!o->growth)
         return mf_no_memory(0, "a pool");
     if (site->submit != MF_SUBMIT_SLURM)

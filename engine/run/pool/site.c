@@ -268,7 +268,8 @@ static bool read_token(const reader *r)
     return r->pool->token_by_environment || !strcmp(text, "file") || wrong(r, takes);
 }
 
-/* ---- arguments of sbatch ---------------------------------------------------------------------- */
+/* ---- arguments of sbatch ----------------------------------------------------------------------
+ */
 
 const char *mf_pool_argument(const mf_pool *p, const char *name, char letter, size_t *first,
                              size_t *behind)
@@ -323,14 +324,22 @@ static const struct key {
     const char *name;
     bool (*read)(const reader *r);
     int of; /* kinds of pools that have it */
-} keys[] = {{"submit", read_submit, BOTH},      {"sbatch", read_sbatch, SLURM},
-            {"command", read_command, COMMAND}, {"count", read_count, COMMAND},
-            {"cancel", read_cancel, COMMAND},   {"setup", read_setup, SLURM},
-            {"program", read_program, SLURM},   {"token", read_token, SLURM},
-            {"time", read_time, BOTH},          {"max", read_max, BOTH},
-            {"backlog", read_backlog, BOTH},    {"idle", read_idle, BOTH},
-            {"slots", read_slots, BOTH},        {"memory", read_memory, BOTH},
-            {"devices", read_devices, BOTH},    {"signal", read_signal, SLURM},
+} keys[] = {{"submit", read_submit, BOTH},
+            {"sbatch", read_sbatch, SLURM},
+            {"command", read_command, COMMAND},
+            {"count", read_count, COMMAND},
+            {"cancel", read_cancel, COMMAND},
+            {"setup", read_setup, SLURM},
+            {"program", read_program, SLURM},
+            {"token", read_token, SLURM},
+            {"time", read_time, BOTH},
+            {"max", read_max, BOTH},
+            {"backlog", read_backlog, BOTH},
+            {"idle", read_idle, BOTH},
+            {"slots", read_slots, BOTH},
+            {"memory", read_memory, BOTH},
+            {"devices", read_devices, BOTH},
+            {"signal", read_signal, SLURM},
             {"mpi", read_mpi, SLURM}};
 
 static bool unknown(mf_diagnostics *d, const yaml *key, const char *what, const char *const *all,

@@ -94,9 +94,8 @@ static const char ask_tasks[] = "tasks=1\n"
                                 "done\n";
 
 /* Without a limit of its own for each task, srun would give it one core. */
-static const char start_tasks[] =
-    "exec srun --mpi=%s --kill-on-bad-exit=1 "
-    "${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} ";
+static const char start_tasks[] = "exec srun --mpi=%s --kill-on-bad-exit=1 "
+                                  "${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} ";
 
 static const char ask_memory[] =
     "# MiB that its nodes may need together: nine tenths of the limit, where there is one.\n"
@@ -120,7 +119,8 @@ char *mf_slurm_script(mf_arena *arena, const mf_pool_worker *w)
     add_option(&s, "time", p->time_text);
     add_option(&s, "output", mf_arena_print(arena, "%s/%s-%%A_%%a.txt", w->log, p->name));
     add_option(&s, "open-mode", "append");
-    /* To the script, which is the worker then; srun would end its tasks at once, so they are told. */
+    /* To the script, which is the worker then; srun would end its tasks at once, so they are told.
+     */
     add_option(&s, "signal", mf_arena_print(arena, "%sTERM@%d", p->mpi ? "" : "B:", p->signal));
     mf_text_add(&s, "#SBATCH --requeue\n"
                     "# A worker of massflow. The arguments that the site gives to sbatch go before "
