@@ -115,14 +115,15 @@ class Experiments(Massflow):
             "seeds=[7]"]
         rows = self.rows("backbones", "table", settings)
         self.assertEqual([(row["result"], row["backbone"], row["shots"], row["value_n"]) for row in rows],
-                         [("fine-tuned, Dice", "ResUNet", "1", "1"), ("fine-tuned, Dice", "I3D", "1", "1"),
-                          ("frozen, AUC", "ResUNet", "all", "1"), ("frozen, AUC", "I3D", "all", "1")])
+                         [("fine-tuned, Dice", "resunet", "1", "1"), ("fine-tuned, Dice", "i3d", "1", "1"),
+                          ("frozen, AUC", "resunet", "all", "1"), ("frozen, AUC", "i3d", "all", "1")])
         self.assert_parts(rows, "value")
         # Both are pretrained once, on the same two scans, and tuned on one.
         needed = self.needed("backbones", "table", settings)
-        self.assertEqual([needed[name] for name in ("unlabelled", "model_resunet", "model_i3d", "labelled")], [2, 1, 1, 1])
-        for stage, channels in (("resunet", "32"), ("i3d", "64")):
-            shown = self.massflow("show", "backbones", f"features_{stage}[case=ct-lesion003,seed=7]", *flags(settings))
+        self.assertEqual([needed[name] for name in ("unlabelled", "resunet", "i3d", "labelled")], [2, 1, 1, 1])
+        for backbone, channels in (("resunet", "32"), ("i3d", "64")):
+            node = f"features[case=ct-lesion003,backbone={backbone},seed=7]"
+            shown = self.massflow("show", "backbones", node, *flags(settings))
             self.assertRegex(shown, rf"\n  values +f32 \[{channels}, ")
 
     def test_rivals(self):
@@ -162,28 +163,27 @@ class Experiments(Massflow):
 
     def test_learning_curve(self):
         settings = SMALL + [self.cases("few.csv"), f"patch_size={VOXELS}", "points=[1,2]"]
-        out = self.massflow("run", "learning-curve", "scores_slic", *flags(settings))
+        slic = [*settings, "sources=[slic]"]
+        out = self.massflow("run", "learning-curve", "table", *flags(slic))
         # The second point goes on from the first.
-        self.assertIn("\nmodel_slic[step=2,seed=1]: resumes after step 1 of 2\n", out)
-        rows = self.made("learning-curve", "scores_slic", settings)
-        self.assertEqual([(row["masks"], row["step"], row["label"]) for row in rows],
-                         [("SLIC", step, label) for step in "12" for label in [*"12345678", "mean"]])
+        self.assertIn("\nmodel[source=slic,step=2,seed=1]: resumes after step 1 of 2\n", out)
+        rows = self.made("learning-curve", "table", slic)
+        self.assertEqual([(row["source"], row["step"], row["label"]) for row in rows],
+                         [("slic", step, label) for step in "12" for label in [*"12345678", "mean"]])
         # Label maps as masks are trained and judged as often.
         needed = self.needed("learning-curve", "table", settings)
-        self.assertEqual([needed[name] for name in ("model_slic", "model_labels", "found_slic", "found_labels")],
-                         [2, 2, 2, 2])
+        self.assertEqual([needed[name] for name in ("model", "found")], [4, 4])
         # Settings are chosen on cases of val, without those of test.
-        self.assertIn("found_slic[case=ct-lesion003,step=2,seed=1]", out)
-        self.assertEqual(self.needed("learning-curve", "found_slic[case=ct-plain004]", [*settings, "judged=val"])
-                         ["found_slic"], 2)
+        self.assertIn("found[case=ct-lesion003,source=slic,step=2,seed=1]", out)
+        self.assertEqual(self.needed("learning-curve", "found[case=ct-plain004]", [*slic, "judged=val"])["found"], 2)
 
     def test_classification(self):
         settings = SMALL + BASELINES + [f"roi_size={VOXELS}", "probe_epochs=20", "seeds=[7]", "percents=[100]"]
         rows = self.rows("classification", "table", settings)
-        methods = ["volume alone", "random weights frozen", "trained from scratch", "SimCLR frozen",
-                   "masked reconstruction frozen", "MASS frozen"]
-        self.assertEqual([(row["method"], row["percent"], row["metric"], row["value_n"]) for row in rows],
-                         [(method, "100", "auc", "1") for method in methods])
+        uses = [("alone", "volume"), ("trained", "scratch"),
+                *[("frozen", method) for method in ("scratch", "simclr", "reconstruction", "mass")]]
+        self.assertEqual([(row["use"], row["method"], row["percent"], row["metric"], row["value_n"]) for row in rows],
+                         [(*use, "100", "auc", "1") for use in uses])
         self.assert_parts(rows, "value")
         # The regression ranks the four test cases by their volume, up or down: AUC is that of the volume.
         lesions = {}
