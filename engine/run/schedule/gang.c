@@ -6,7 +6,8 @@
  * for one such node at a time, the first by the plan's order, and only where enough workers are
  * there; so two of them can't wait for each other, and workers don't idle for one that is still in
  * a queue. */
-#include "run/schedule/choose.h"
+#include "run/schedule/seat.h"
+#include "run/schedule/suits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static bool keepable(mf_runner *r, const mf_job *j, size_t place, int pass)
     const mf_spot *p = &r->spots.items[place];
     const bool free = p->keeper == j || !p->job_count, shunned = mf_place_shunned(r, j, place);
 
-    return pass == (shunned ? 2 : 0) + (free ? 0 : 1) && mf_seat_would_fit(r, j, place) &&
+    return pass == (shunned ? 2 : 0) + (free ? 0 : 1) && mf_place_would_fit(r, j, place) &&
            !mf_keeps_from(r, p->keeper, j);
 }
 
@@ -98,7 +99,7 @@ static bool keeps_well(mf_runner *r, mf_job *j)
     size_t count = 0;
 
     for (size_t p = 1; p < r->spots.count && j->kept; p++)
-        count += r->spots.items[p].keeper == j && mf_seat_would_fit(r, j, p);
+        count += r->spots.items[p].keeper == j && mf_place_would_fit(r, j, p);
     return count == j->ranks;
 }
 
@@ -249,7 +250,7 @@ static bool enough_may_come(mf_runner *r, mf_job *j)
         if (mf_kind_suits(r, j, k))
             count = plus(count, of_kind(&r->may_come[k]));
     for (size_t p = 1; p < r->spots.count; p++)
-        if (mf_seat_would_fit(r, j, p) && !has_kind(r, r->spots.items[p].is.pool))
+        if (mf_place_would_fit(r, j, p) && !has_kind(r, r->spots.items[p].is.pool))
             count = plus(count, 1);
     return count >= j->ranks;
 }
@@ -259,7 +260,7 @@ static bool enough_are_there(mf_runner *r, mf_job *j)
     size_t count = 0;
 
     for (size_t p = 1; p < r->spots.count; p++)
-        count += mf_seat_would_fit(r, j, p);
+        count += mf_place_would_fit(r, j, p);
     return count >= j->ranks;
 }
 

@@ -142,6 +142,9 @@ typedef enum mf_choice {
 mf_choice mf_runner_choose(mf_runner *r, mf_job *j, bool freed);
 /* Some place has a slot for node i, whatever it needs. */
 bool mf_runner_has_room(mf_runner *r, size_t i);
+/* It keeps no place any more. */
+void mf_job_unkeep(mf_job *j);
+
 /* gang.c */
 /* The same of a node that several workers run: at places of one kind, all of which it gets at once.
  * Where it has to wait and no other such node comes before it, it keeps as many as it needs, or
@@ -151,17 +154,19 @@ void mf_gang_unkeep(mf_job *j);
 /* As many places as node i needs take nodes of its stage, or may come. */
 bool mf_gang_has_places(mf_runner *r, size_t i);
 
-/* choose.c */
+/* seat.c */
 /* A node of its stage took so many seconds. */
 void mf_runner_pace(mf_runner *r, size_t i, double seconds);
+
+/* suits.c */
+/* Devices that it needs, where it needs any: 1 or more. */
+size_t mf_job_device_count(const mf_job *j);
+
+/* no_place.c */
 /* Why no place can run it. */
 MF_MUST_USE mf_status mf_runner_no_place(mf_runner *r, const mf_job *j);
 /* Why no worker that is there can, for free(); NULL: none is there. */
 char *mf_runner_why_waits(mf_runner *r, const mf_job *j);
-/* Devices that it needs, where it needs any: 1 or more. */
-size_t mf_job_device_count(const mf_job *j);
-/* It keeps no place any more. */
-void mf_job_unkeep(mf_job *j);
 /* An error where a stage that has nodes to run can run at no place, nor at one that may come. */
 MF_MUST_USE mf_status mf_runner_check_places(mf_runner *r);
 

@@ -3,7 +3,7 @@
  * The first node of a graph stage that has to wait keeps a place. Some others of its stage are
  * tried beside it, for they may need less or something else. A node that waits is tried again at
  * places where something has ended, and everywhere once places have come or gone. */
-#include "run/schedule/choose.h"
+#include "run/schedule/seat.h"
 
 #include <massflow/memory.h>
 
