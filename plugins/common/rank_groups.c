@@ -32,31 +32,13 @@ static mf_status way_to(member *m, int rank, mf_transport **t, int *number)
                                          m->transport.rank);
 }
 
-static mf_status send(void *self, int to, const void *data, size_t bytes)
+static mf_status swap(void *self, int other, const void *out, size_t out_bytes, void *in,
+                      size_t in_bytes)
 {
     mf_transport *t;
     int number;
-    MF_TRY(way_to(self, to, &t, &number));
-    return t->send(t->self, number, data, bytes);
-}
-
-static mf_status receive(void *self, int from, void *data, size_t bytes)
-{
-    mf_transport *t;
-    int number;
-    MF_TRY(way_to(self, from, &t, &number));
-    return t->receive(t->self, number, data, bytes);
-}
-
-/* All threads here, then all processes by their first threads, then all threads here. */
-static mf_status barrier(void *self)
-{
-    member *m = self;
-    mf_transport *within = mf_rank_threads_at(m->all->within, m->thread);
-    MF_TRY(within->barrier(within->self));
-    if (m->thread == 0)
-        MF_TRY(m->between->barrier(m->between->self));
-    return within->barrier(within->self);
+    MF_TRY(way_to(self, other, &t, &number));
+    return t->swap(t->self, number, out, out_bytes, in, in_bytes);
 }
 
 static void abort_all(void *self)
@@ -78,14 +60,8 @@ mf_status mf_rank_groups_new(int threads, mf_transport *const *between, mf_rank_
     for (int i = 0; i < threads; i++) {
         member *m = &all->members[i];
         *m = (member){.all = all, .thread = i, .between = between[i]};
-        m->transport = (mf_transport){m,
-                                      between[i]->rank * threads + i,
-                                      between[i]->ranks * threads,
-                                      send,
-                                      receive,
-                                      barrier,
-                                      abort_all,
-                                      0};
+        m->transport = (mf_transport){
+            m, between[i]->rank * threads + i, between[i]->ranks * threads, swap, abort_all, 0};
     }
     mf_status status = mf_rank_threads_new(threads, &all->within);
     if (status) {

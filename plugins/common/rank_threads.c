@@ -1,29 +1,28 @@
-/* rank_threads.c - see rank_threads.h. What is sent is copied into a queue from one rank to
- * another; one lock for all: there are few ranks, and what they send is large. */
+/* rank_threads.c - see rank_threads.h. A rank shows the other what it has, and each copies what it
+ * is shown. One lock for all: there are few ranks, and what they send is large. */
 #include "rank_threads.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct message {
-    struct message *next;
+/* What a rank has for another one. */
+typedef struct offer {
+    enum { NONE, SHOWN, BEING_COPIED } state;
+    const void *data;
     size_t bytes;
-    char data[];
-} message;
+} offer;
 
 typedef struct member {
     mf_rank_threads *all;
     mf_transport transport;
-    message **queue; /* [ranks]: what came from each, the oldest first */
+    offer *offers; /* [ranks] */
 } member;
 
 struct mf_rank_threads {
     int ranks;
-    pthread_mutex_t lock; /* of the queues and what follows */
+    pthread_mutex_t lock; /* of the offers and what follows */
     pthread_cond_t changed;
-    int waiting; /* at the barrier */
-    uint64_t barriers;
     bool aborted;
     member members[]; /* [ranks] */
 };
@@ -33,63 +32,51 @@ static mf_status gone(void)
     return mf_fail(MF_CANCELLED, "another device of the training has failed");
 }
 
-static mf_status send(void *self, int to, const void *data, size_t bytes)
+/* Copies what the other one shows; under the lock, which is given up meanwhile. */
+static mf_status take(mf_rank_threads *all, offer *theirs, void *in, size_t in_bytes)
 {
-    member *m = self;
-    mf_rank_threads *all = m->all;
-    message *made = malloc(sizeof *made + bytes);
-    if (!made)
-        return mf_no_memory(bytes, "gradients for another device");
-    made->next = NULL;
-    made->bytes = bytes;
-    memcpy(made->data, data, bytes);
-    pthread_mutex_lock(&all->lock);
-    message **end = &all->members[to].queue[m->transport.rank];
-    while (*end)
-        end = &(*end)->next;
-    *end = made;
-    pthread_cond_broadcast(&all->changed);
-    pthread_mutex_unlock(&all->lock);
-    return MF_OK;
-}
-
-static mf_status receive(void *self, int from, void *data, size_t bytes)
-{
-    member *m = self;
-    mf_rank_threads *all = m->all;
-    pthread_mutex_lock(&all->lock);
-    while (!m->queue[from] && !all->aborted)
+    while (theirs->state != SHOWN && !all->aborted)
         pthread_cond_wait(&all->changed, &all->lock);
-    message *first = m->queue[from];
-    if (first)
-        m->queue[from] = first->next;
-    pthread_mutex_unlock(&all->lock);
-    if (!first)
+    if (theirs->state != SHOWN)
         return gone();
+    theirs->state = BEING_COPIED;
+    pthread_mutex_unlock(&all->lock);
     mf_status status = MF_OK;
-    if (first->bytes == bytes)
-        memcpy(data, first->data, bytes);
+    if (theirs->bytes == in_bytes)
+        memcpy(in, theirs->data, in_bytes);
     else
-        status = mf_fail(MF_INTERNAL, "%zu bytes of another device, not %zu", first->bytes, bytes);
-    free(first);
+        status =
+            mf_fail(MF_INTERNAL, "%zu bytes of another device, not %zu", theirs->bytes, in_bytes);
+    pthread_mutex_lock(&all->lock);
+    theirs->state = NONE;
+    pthread_cond_broadcast(&all->changed);
     return status;
 }
 
-static mf_status barrier(void *self)
+/* Until it is copied, or nobody will. */
+static void wait_for_copy(mf_rank_threads *all, offer *own)
 {
-    mf_rank_threads *all = ((member *)self)->all;
-    pthread_mutex_lock(&all->lock);
-    const uint64_t now = all->barriers;
-    if (++all->waiting == all->ranks) {
-        all->waiting = 0;
-        all->barriers++;
-        pthread_cond_broadcast(&all->changed);
-    }
-    while (all->barriers == now && !all->aborted)
+    while (own->state == BEING_COPIED || (own->state == SHOWN && !all->aborted))
         pthread_cond_wait(&all->changed, &all->lock);
-    const bool passed = all->barriers != now;
+}
+
+static mf_status swap(void *self, int other, const void *out, size_t out_bytes, void *in,
+                      size_t in_bytes)
+{
+    member *m = self;
+    mf_rank_threads *all = m->all;
+    offer *own = &m->offers[other], *theirs = &all->members[other].offers[m->transport.rank];
+    pthread_mutex_lock(&all->lock);
+    if (out_bytes)
+        *own = (offer){SHOWN, out, out_bytes};
+    pthread_cond_broadcast(&all->changed);
+    mf_status status = in_bytes ? take(all, theirs, in, in_bytes) : MF_OK;
+    wait_for_copy(all, own);
+    if (!status && own->state == SHOWN)
+        status = gone();
+    own->state = NONE;
     pthread_mutex_unlock(&all->lock);
-    return passed ? MF_OK : gone();
+    return status;
 }
 
 static void abort_all(void *self)
@@ -114,9 +101,9 @@ mf_status mf_rank_threads_new(int ranks, mf_rank_threads **threads)
     for (int i = 0; i < ranks; i++) {
         member *m = &all->members[i];
         m->all = all;
-        m->transport = (mf_transport){m, i, ranks, send, receive, barrier, abort_all, 0};
-        m->queue = calloc((size_t)ranks, sizeof(message *));
-        made = made && m->queue;
+        m->transport = (mf_transport){m, i, ranks, swap, abort_all, 0};
+        m->offers = calloc((size_t)ranks, sizeof *m->offers);
+        made = made && m->offers;
     }
     if (!made) {
         mf_rank_threads_free(all);
@@ -130,14 +117,8 @@ void mf_rank_threads_free(mf_rank_threads *all)
 {
     if (!all)
         return;
-    for (int i = 0; i < all->ranks; i++) {
-        for (int k = 0; k < all->ranks && all->members[i].queue; k++)
-            for (message *m = all->members[i].queue[k], *next; m; m = next) {
-                next = m->next;
-                free(m);
-            }
-        free(all->members[i].queue);
-    }
+    for (int i = 0; i < all->ranks; i++)
+        free(all->members[i].offers);
     pthread_mutex_destroy(&all->lock);
     pthread_cond_destroy(&all->changed);
     free(all);

@@ -1,8 +1,7 @@
 /* test_ranks.c - one batch on several devices: the gradients and the weights after a step are those
- * of one device to the byte, with ranks that are threads and with processes. */
+ * of one device to the byte, with ranks that are threads. */
 #include "../expect.h"
 #include "../run_suite.h"
-#include "rank_sockets.h"
 #include "rank_threads.h"
 
 #include <check.h>
@@ -10,9 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* Weights: more than one piece of an exchange, few, used twice in one run, reached by no gradient.
  */
@@ -281,7 +277,7 @@ static void *gather(void *self)
             g->rows[i][k] = (int32_t)(10 * i + k);
     g->status = mf_transport_gather(t, g->rows, ROWS, sizeof g->rows[0]);
     if (!g->status)
-        g->status = t->barrier(t->self);
+        g->status = mf_transport_barrier(t);
     return NULL;
 }
 
@@ -349,126 +345,6 @@ START_TEST(test_what_does_not_fit_together)
 }
 END_TEST
 
-/* ---- processes ------------------------------------------------------------------------------- */
-
-/* Two processes with two ranks each; a socket between any two of the four. */
-static void connect_all(int sockets[RANKS_MOST][RANKS_MOST])
-{
-    for (int a = 0; a < RANKS_MOST; a++)
-        for (int b = a + 1; b < RANKS_MOST; b++) {
-            int pair[2];
-            ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-            sockets[a][b] = pair[0];
-            sockets[b][a] = pair[1];
-        }
-}
-
-/* Ranks first and first + 1; those of the other process are closed here. */
-static void open_ranks(int sockets[RANKS_MOST][RANKS_MOST], int first, mf_rank_sockets **made)
-{
-    for (int i = 0; i < RANKS_MOST; i++) {
-        if (i / 2 == first / 2) {
-            ok(mf_rank_sockets_new(i, RANKS_MOST, sockets[i], &made[i - first]));
-            continue;
-        }
-        for (int k = 0; k < RANKS_MOST; k++)
-            if (k != i)
-                close(sockets[i][k]);
-    }
-}
-
-static void learn_in_process(int sockets[RANKS_MOST][RANKS_MOST], int first, int64_t count,
-                             rank *ranks)
-{
-    mf_rank_sockets *made[2];
-    open_ranks(sockets, first, made);
-    for (int i = 0; i < 2; i++) {
-        ranks[i].rig = make_rig();
-        ranks[i].gradients = malloc(sizeof(kept));
-        ranks[i].transport = mf_rank_sockets_transport(made[i]);
-    }
-    learn_together(ranks, 2, count);
-    for (int i = 0; i < 2; i++)
-        mf_rank_sockets_free(made[i]);
-}
-
-static void free_two(rank *ranks)
-{
-    for (int i = 0; i < 2; i++) {
-        free(ranks[i].gradients);
-        free_rig(&ranks[i].rig);
-    }
-}
-
-/* A digest of all gradients of both ranks, which are equal. */
-static uint64_t digest_of(const rank *ranks, int64_t count)
-{
-    uint64_t hash = 14695981039346656037u;
-    assert_same(ranks[0].gradients, ranks[1].gradients, RANKS_MOST, count, "the gradient");
-    for (int k = 0; k < WEIGHTS; k++) {
-        const unsigned char *bytes = (const unsigned char *)ranks[0].gradients->value[k];
-        for (size_t i = 0; i < (size_t)counts[k] * sizeof(float); i++)
-            hash = (hash ^ bytes[i]) * 1099511628211u;
-    }
-    return hash;
-}
-
-START_TEST(test_two_processes_of_two_ranks)
-{
-    enum { COUNT = 5 };
-    int sockets[RANKS_MOST][RANKS_MOST], answer[2];
-    rank ranks[2] = {0};
-    uint64_t there;
-    connect_all(sockets);
-    ck_assert_int_eq(pipe(answer), 0);
-    const pid_t child = fork(); /* before OpenCL is met */
-    ck_assert_int_ge(child, 0);
-    if (!child) {
-        learn_in_process(sockets, 2, COUNT, ranks);
-        there = digest_of(ranks, COUNT);
-        _exit(write(answer[1], &there, sizeof there) != sizeof there);
-    }
-    learn_in_process(sockets, 0, COUNT, ranks);
-    ck_assert_int_eq(read(answer[0], &there, sizeof there), sizeof there);
-    ck_assert(there == digest_of(ranks, COUNT));
-    mf_transport one = alone();
-    rig single = make_rig();
-    kept *whole = malloc(sizeof *whole);
-    learn(&single, COUNT, &one);
-    keep(&single, true, whole);
-    assert_same(whole, ranks[0].gradients, RANKS_MOST, COUNT, "the gradient");
-    free(whole);
-    free_rig(&single);
-    free_two(ranks);
-    int how;
-    ck_assert_int_eq(waitpid(child, &how, 0), child);
-    ck_assert(WIFEXITED(how) && WEXITSTATUS(how) == 0);
-}
-END_TEST
-
-/* The other process ends without a word. */
-START_TEST(test_a_process_that_ends)
-{
-    int sockets[RANKS_MOST][RANKS_MOST];
-    mf_rank_sockets *made[2];
-    gatherer g[2] = {0};
-    connect_all(sockets);
-    const pid_t child = fork();
-    ck_assert_int_ge(child, 0);
-    if (!child)
-        _exit(0);
-    open_ranks(sockets, 0, made);
-    for (int i = 0; i < 2; i++)
-        g[i].transport = mf_rank_sockets_transport(made[i]);
-    gather_together(g, 2);
-    fails(g[0].status, "rank 2 of the training has failed or ended");
-    fails(g[1].status, "rank 3 of the training has failed or ended");
-    for (int i = 0; i < 2; i++)
-        mf_rank_sockets_free(made[i]);
-    ck_assert_int_eq(waitpid(child, NULL, 0), child);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("ranks");
@@ -480,8 +356,6 @@ int main(void)
     tcase_add_test(t, test_all_have_all_rows);
     tcase_add_test(t, test_a_rank_that_fails);
     tcase_add_test(t, test_what_does_not_fit_together);
-    tcase_add_test(t, test_two_processes_of_two_ranks);
-    tcase_add_test(t, test_a_process_that_ends);
     suite_add_tcase(suite, t);
     return run_suite(suite);
 }

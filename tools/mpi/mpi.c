@@ -35,26 +35,15 @@ static int wait_for(MPI_Request *request, MPI_Status *status, bool (*stop)(void 
     }
 }
 
-static int send_one(uint64_t mark, const void *data, size_t bytes, int to, int tag,
-                    bool (*stop)(void *self), void *self)
+static int begin_sending(uint64_t mark, char *copy, const void *data, size_t bytes, int to, int tag,
+                         MPI_Request *request)
 {
-    char *copy = malloc(sizeof mark + bytes);
-    MPI_Request request;
-    int how;
-
-    if (!copy)
-        return -1;
     memcpy(copy, &mark, sizeof mark);
     memcpy(copy + sizeof mark, data, bytes);
-    if (MPI_Isend(copy, (int)(sizeof mark + bytes), MPI_BYTE, to, tag, MPI_COMM_WORLD, &request) !=
-        MPI_SUCCESS) {
-        free(copy);
-        return -1;
-    }
-    how = wait_for(&request, MPI_STATUS_IGNORE, stop, self);
-    if (how == 0)
-        free(copy); /* else MPI may still read it, for as long as the process lives */
-    return how;
+    return MPI_Isend(copy, (int)(sizeof mark + bytes), MPI_BYTE, to, tag, MPI_COMM_WORLD,
+                     request) == MPI_SUCCESS
+               ? 0
+               : -1;
 }
 
 static void withdraw(MPI_Request *request)
@@ -63,21 +52,16 @@ static void withdraw(MPI_Request *request)
     MPI_Wait(request, MPI_STATUS_IGNORE);
 }
 
-static int receive_one(uint64_t mark, void *data, size_t bytes, int from, int tag,
+static int receive_one(uint64_t mark, char *came, void *data, size_t bytes, int from, int tag,
                        bool (*stop)(void *self), void *self)
 {
-    char *came = malloc(sizeof mark + bytes);
     MPI_Request request;
     MPI_Status status;
     int how, count = 0;
 
-    if (!came)
-        return -1;
     if (MPI_Irecv(came, (int)(sizeof mark + bytes), MPI_BYTE, from, tag, MPI_COMM_WORLD,
-                  &request) != MPI_SUCCESS) {
-        free(came);
+                  &request) != MPI_SUCCESS)
         return -1;
-    }
     how = wait_for(&request, &status, stop, self);
     if (how == 1)
         withdraw(&request);
@@ -86,6 +70,30 @@ static int receive_one(uint64_t mark, void *data, size_t bytes, int from, int ta
         how = -1;
     if (how == 0)
         memcpy(data, came + sizeof mark, bytes);
+    return how;
+}
+
+/* What is sent is on its way while the other message is awaited. */
+static int swap(uint64_t mark, const void *out, size_t out_bytes, void *in, size_t in_bytes,
+                int other, int tag, bool (*stop)(void *self), void *self)
+{
+    char *copy = malloc(sizeof mark + out_bytes), *came = malloc(sizeof mark + in_bytes);
+    MPI_Request request;
+    bool sending = false;
+    int how = copy && came ? 0 : -1;
+
+    if (!how && out_bytes) {
+        how = begin_sending(mark, copy, out, out_bytes, other, tag, &request);
+        sending = !how;
+    }
+    if (!how && in_bytes)
+        how = receive_one(mark, came, in, in_bytes, other, tag, stop, self);
+    if (!how && sending) {
+        how = wait_for(&request, MPI_STATUS_IGNORE, stop, self);
+        sending = how != 0;
+    }
+    if (!sending)
+        free(copy); /* else MPI may still read it, for as long as the process lives */
     free(came);
     return how;
 }
@@ -105,7 +113,7 @@ const char *massflow_mpi_open(mf_mpi *m)
 {
     int given, known = 0, *most;
 
-    *m = (mf_mpi){.send = send_one, .receive = receive_one};
+    *m = (mf_mpi){.swap = swap};
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_MULTIPLE, &given) != MPI_SUCCESS)
         return "it could not be started";
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

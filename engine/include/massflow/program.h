@@ -295,10 +295,6 @@ MF_API void mf_batch_part(int64_t count, int parts, int part, int64_t *first, in
 MF_API MF_MUST_USE mf_status mf_weights_exchange(mf_weights *w, mf_transport *t);
 /* Bytes of the device's memory that it takes beside the weights. */
 #define MF_EXCHANGE_BYTES ((size_t)2 << 20)
-/* Of an array over the items of a batch, `bytes` each, each rank has filled the places of its own
- * part; then all have all of it. */
-MF_API MF_MUST_USE mf_status mf_transport_gather(mf_transport *t, void *values, int64_t count,
-                                                 size_t bytes);
 
 /* ---- optimizing -------------------------------------------------------------------------------
  */

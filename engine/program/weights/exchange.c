@@ -38,17 +38,24 @@ static mf_status check_ranks(const mf_transport *t)
                          t->ranks);
 }
 
-/* `out` goes to a rank and `in` comes from it. */
 static mf_status swap(mf_transport *t, int other, const void *out, size_t out_bytes, void *in,
                       size_t in_bytes)
 {
-    if (t->rank < other && out_bytes)
-        MF_TRY(t->send(t->self, other, out, out_bytes));
-    if (in_bytes)
-        MF_TRY(t->receive(t->self, other, in, in_bytes));
-    if (t->rank > other && out_bytes)
-        MF_TRY(t->send(t->self, other, out, out_bytes));
+    if (!out_bytes && !in_bytes)
+        return MF_OK;
+    MF_TRY(t->swap(t->self, other, out, out_bytes, in, in_bytes));
     t->sent += out_bytes;
+    return MF_OK;
+}
+
+/* With each neighbour in turn: then all know of all. */
+mf_status mf_transport_barrier(mf_transport *t)
+{
+    MF_TRY(check_ranks(t));
+    for (int bit = 1; bit < t->ranks; bit *= 2) {
+        char here = 0, there;
+        MF_TRY(swap(t, t->rank ^ bit, &here, 1, &there, 1));
+    }
     return MF_OK;
 }
 

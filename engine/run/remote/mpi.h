@@ -10,12 +10,11 @@
 typedef struct mf_mpi {
     int rank, ranks; /* of all that were started together */
     int64_t group;   /* drawn by rank 0, the same in all; not 0 */
-    /* From any thread; a message of at most 1 GiB, with its mark. Both ask `stop` while they wait.
-     * 0: done; 1: stopped; -1: it failed, or what came is no such message. */
-    int (*send)(uint64_t mark, const void *data, size_t bytes, int to, int tag,
-                bool (*stop)(void *self), void *self);
-    int (*receive)(uint64_t mark, void *data, size_t bytes, int from, int tag,
-                   bool (*stop)(void *self), void *self);
+    /* From any thread: a message to process `other` and one from it, both with the mark, of at most
+     * 1 GiB each; none where it has 0 bytes. Asks `stop` while it waits. 0: done; 1: stopped;
+     * -1: it failed, or what came is no such message. */
+    int (*swap)(uint64_t mark, const void *out, size_t out_bytes, void *in, size_t in_bytes,
+                int other, int tag, bool (*stop)(void *self), void *self);
 } mf_mpi;
 
 #define MF_MPI_TAGS (1 << 26) /* tags are below that */

@@ -156,10 +156,8 @@ void mf__pilot_part(mf_pilot_job *j, bool well)
 
     if (!links && !mpi)
         return;
-    for (size_t i = 0; well && i < mf_task_device_list(j->task, &devices); i++) {
-        mf_transport *t = transports(j)[i];
-        mf_error_free(t->barrier(t->self));
-    }
+    for (size_t i = 0; well && i < mf_task_device_list(j->task, &devices); i++)
+        mf_error_free(mf_transport_barrier(transports(j)[i]));
     pthread_mutex_lock(&j->pilot->lock);
     abort_job(j);
     j->links = NULL;

@@ -16,6 +16,7 @@
 #define JOIN_SECONDS 20.0
 #define STRANGERS 16 /* connections that have proved nothing yet */
 #define SLICE ((size_t)16 << 20)
+#define WORTH_A_THREAD ((size_t)64 << 10) /* bytes each way */
 
 enum { BITS = 6 }; /* of the number of a worker */
 _Static_assert(1 << BITS == MF_RANK_LINKS_MOST, "bits of a rank");
@@ -85,11 +86,11 @@ static mf_status find_link(const lane *l, int other, mf_link **link)
     return *link ? MF_OK : mf_fail(MF_INTERNAL, "worker %d is no neighbour", other);
 }
 
-static mf_status send_message(void *self, int to, const void *data, size_t bytes)
+static mf_status send_message(const lane *l, int to, const void *data, size_t bytes)
 {
     mf_link *link;
 
-    MF_TRY(find_link(self, to, &link));
+    MF_TRY(find_link(l, to, &link));
     for (size_t at = 0; at < bytes; at += SLICE) {
         const size_t size = bytes - at < SLICE ? bytes - at : SLICE;
         mf_packet head = {0};
@@ -113,11 +114,11 @@ static mf_status take_part(mf_frame *f, char *data, size_t bytes, size_t left, s
     return MF_OK;
 }
 
-static mf_status receive_message(void *self, int from, void *data, size_t bytes)
+static mf_status receive_message(const lane *l, int from, void *data, size_t bytes)
 {
     mf_link *link;
 
-    MF_TRY(find_link(self, from, &link));
+    MF_TRY(find_link(l, from, &link));
     for (size_t at = 0, size; at < bytes; at += size) {
         mf_frame f;
         bool end;
@@ -131,23 +132,55 @@ static mf_status receive_message(void *self, int from, void *data, size_t bytes)
     return MF_OK;
 }
 
-mf_status mf_rank_barrier(mf_transport *t)
+/* What a thread sends while another one receives. */
+typedef struct sending {
+    lane *lane;
+    int to;
+    const void *data;
+    size_t bytes;
+    mf_status status;
+} sending;
+
+static void *send_beside(void *self)
 {
-    for (int bit = 1; bit < t->ranks; bit *= 2) {
-        const int other = t->rank ^ bit;
-        char word = 0;
-        if (t->rank < other)
-            MF_TRY(t->send(t->self, other, &word, 1));
-        MF_TRY(t->receive(t->self, other, &word, 1));
-        if (t->rank > other)
-            MF_TRY(t->send(t->self, other, &word, 1));
-    }
-    return MF_OK;
+    sending *s = self;
+
+    s->status = send_message(s->lane, s->to, s->data, s->bytes);
+    return NULL;
 }
 
-static mf_status barrier(void *self)
+/* The lower rank sends first. */
+static mf_status swap_in_turn(lane *l, int other, const void *out, size_t out_bytes, void *in,
+                              size_t in_bytes)
 {
-    return mf_rank_barrier(&((lane *)self)->transport);
+    if (l->transport.rank < other)
+        MF_TRY(send_message(l, other, out, out_bytes));
+    MF_TRY(receive_message(l, other, in, in_bytes));
+    return l->transport.rank > other ? send_message(l, other, out, out_bytes) : MF_OK;
+}
+
+/* Both ways at once, where it is worth a thread: a connection carries as much in both directions
+ * together as in each. The other end may do it in either way. */
+static mf_status swap(void *self, int other, const void *out, size_t out_bytes, void *in,
+                      size_t in_bytes)
+{
+    lane *l = self;
+    sending s = {l, other, out, out_bytes, MF_OK};
+    mf_link *link;
+    pthread_t thread;
+
+    MF_TRY(find_link(l, other, &link));
+    if (out_bytes < WORTH_A_THREAD || in_bytes < WORTH_A_THREAD ||
+        pthread_create(&thread, NULL, send_beside, &s) != 0)
+        return swap_in_turn(l, other, out, out_bytes, in, in_bytes);
+    mf_status status = receive_message(l, other, in, in_bytes);
+    if (status)
+        mf_link_cut(link); /* it sends to nobody */
+    pthread_join(thread, NULL);
+    if (!status)
+        return s.status;
+    mf_error_free(s.status);
+    return status;
 }
 
 void mf_rank_links_abort(mf_rank_links *l)
@@ -196,8 +229,7 @@ static mf_status open_all(mf_rank_links *l, int beside)
     for (int i = 0; i < o->devices; i++) {
         lane *a = &l->lanes[i];
         a->all = l;
-        a->transport = (mf_transport){a,       o->rank,   o->ranks, send_message, receive_message,
-                                      barrier, abort_all, 0};
+        a->transport = (mf_transport){a, o->rank, o->ranks, swap, abort_all, 0};
         l->transports[i] = &a->transport;
     }
     return mf_address_listen_beside(beside, &l->socket, l->address);

@@ -23,10 +23,6 @@ typedef struct mf_rank_links_options {
     double seconds; /* in which all have to be connected */
 } mf_rank_links_options;
 
-/* A barrier of a transport by its other calls: with each neighbour in turn, then all know of all.
- */
-MF_MUST_USE mf_status mf_rank_barrier(mf_transport *transport);
-
 /* Listens at this host's address of a connected socket. */
 MF_MUST_USE mf_status mf_rank_links_new(const mf_rank_links_options *options, int beside,
                                         mf_rank_links **links);

@@ -30,41 +30,26 @@ static bool stopped(void *self)
     return __atomic_load_n(&l->all->aborted, __ATOMIC_RELAXED);
 }
 
-static mf_status outcome(int how, int other)
+static size_t slice_at(size_t bytes, size_t at)
 {
+    const size_t left = at < bytes ? bytes - at : 0;
+
+    return left < SLICE ? left : SLICE;
+}
+
+static mf_status swap(void *self, int other, const void *out, size_t out_bytes, void *in,
+                      size_t in_bytes)
+{
+    lane *l = self;
+    const size_t most = out_bytes > in_bytes ? out_bytes : in_bytes;
+    int how = 0;
+
+    for (size_t at = 0; at < most && !how; at += SLICE)
+        how = l->all->mpi->swap(l->all->mark, (const char *)out + at, slice_at(out_bytes, at),
+                                (char *)in + at, slice_at(in_bytes, at), l->all->peers[other],
+                                l->tag, stopped, l);
     return how == 0 ? MF_OK
                     : mf_fail(MF_CANCELLED, "worker %d of the training has failed or ended", other);
-}
-
-static mf_status send_message(void *self, int to, const void *data, size_t bytes)
-{
-    lane *l = self;
-    int how = 0;
-
-    for (size_t at = 0; at < bytes && !how; at += SLICE)
-        how = l->all->mpi->send(l->all->mark, (const char *)data + at,
-                                bytes - at < SLICE ? bytes - at : SLICE, l->all->peers[to], l->tag,
-                                stopped, l);
-    return outcome(how, to);
-}
-
-static mf_status receive_message(void *self, int from, void *data, size_t bytes)
-{
-    lane *l = self;
-    int how = 0;
-
-    for (size_t at = 0; at < bytes && !how; at += SLICE)
-        how = l->all->mpi->receive(l->all->mark, (char *)data + at,
-                                   bytes - at < SLICE ? bytes - at : SLICE, l->all->peers[from],
-                                   l->tag, stopped, l);
-    return outcome(how, from);
-}
-
-static mf_status barrier(void *self)
-{
-    lane *l = self;
-
-    return mf_rank_barrier(&l->transport);
 }
 
 void mf_rank_mpi_abort(mf_rank_mpi *m)
@@ -90,8 +75,7 @@ static void name_lanes(mf_rank_mpi *m)
         lane *l = &m->lanes[i];
         l->all = m;
         l->tag = (int)(number % (MF_MPI_TAGS / MF_RANK_LINKS_MOST)) * MF_RANK_LINKS_MOST + i;
-        l->transport = (mf_transport){l,       o->rank,   o->ranks, send_message, receive_message,
-                                      barrier, abort_all, 0};
+        l->transport = (mf_transport){l, o->rank, o->ranks, swap, abort_all, 0};
         m->transports[i] = &l->transport;
     }
 }
