@@ -4,6 +4,6 @@
 
 #include <massflow/stage.h>
 
-extern const mf_stage labels_masks, labels_volumes, masks_nms;
+extern const mf_stage labels_masks, labels_volumes, masks_labels, masks_nms;
 
 #endif

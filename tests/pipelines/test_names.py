@@ -3,6 +3,7 @@
 
 A data set of nnU-Net is made of few voxels; what stages make of scans is compared with plain Python.
 """
+import collections
 import json
 import os
 import re
@@ -260,6 +261,24 @@ class Names(Massflow):
                 with self.subTest(stage):
                     self.assertEqual(self.named(f"n{i}[case=a]" + (".labels" if stage == "exec.run" else "")),
                                      ["1 liver", "2 left kidney", "3 right kidney"])
+
+    def test_masks_become_labels(self):
+        """Masks of labels become these labels; of masks that overlap the smallest is on top."""
+        self.dataset()
+        self.graph("masks: {use: labels.masks, each: case, in: {labels: truth}, with: {min_voxels: 9}}",
+                   "back: {use: masks.labels, each: case, in: {masks: masks}}",
+                   "parts: {use: slic.masks, each: case, in: {volume: scan}, with: {sizes: [6, 12], min_voxels: 4, body_method: none}}",
+                   "drawn: {use: masks.labels, each: case, in: {masks: parts}}")
+        self.massflow("run", "g.yaml")
+        for node in ("back[case=a]", "drawn[case=a]", "parts[case=a]"):
+            self.massflow("get", "g.yaml", node, "-o", node[:5] + ".nii.gz")
+        self.assertEqual(self.named("back[case=a]"), ["1 liver", "2 left kidney", "3 right kidney"])
+        self.assertEqual(list(read_nifti(self.path("back[.nii.gz"))[1][0]), [v if v < 3 else 0 for v in TRUTH["a"]])
+        layers = read_nifti(self.path("parts.nii.gz"))[1]
+        self.assertGreater(len(layers), 1)
+        sizes = collections.Counter(v for layer in layers for v in layer)
+        smallest = [min((v for v in at if v), key=lambda v: (sizes[v], v), default=0) for at in zip(*layers)]
+        self.assertEqual(list(read_nifti(self.path("drawn.nii.gz"))[1][0]), smallest)
 
     def test_names_of_a_command(self):
         self.dataset()
