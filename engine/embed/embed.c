@@ -205,6 +205,16 @@ mf_status mf_workspace_params_json(const mf_workspace *w, char **json)
     return *json ? MF_OK : mf_no_memory(0, "parameters");
 }
 
+mf_status mf_workspace_node_params_json(const mf_workspace *w, size_t i, char **json)
+{
+    json_object *o = mf_node_params_json(mf_graph_node(w->look.graph, i));
+
+    *json = strdup(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+    return *json ? MF_OK : mf_no_memory(0, "parameters");
+}
+
 size_t mf_workspace_node_count(const mf_workspace *w)
 {
     return mf_graph_node_count(w->look.graph);

@@ -48,6 +48,18 @@ static void add_taken(json_object *o, const char *name, char *text)
     free(text);
 }
 
+json_object *mf_node_params_json(const mf_node *node)
+{
+    json_object *o = json_object_new_object();
+
+    for (const mf_param *p = node->stage->params; p && p->name; p++) {
+        char *text = mf_param_show(node->params, p);
+        json_object_object_add(o, p->name, json_tokener_parse(text));
+        free(text);
+    }
+    return o;
+}
+
 json_object *mf_graph_params_json(const mf_graph *graph)
 {
     json_object *list = json_object_new_array();

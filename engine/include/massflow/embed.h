@@ -84,6 +84,10 @@ MF_API const char *mf_workspace_node(const mf_workspace *w, size_t i); /* "scan[
 /* The name and *type of the k-th output of node i; NULL past the last. */
 MF_API const char *mf_workspace_output(const mf_workspace *w, size_t i, size_t k,
                                        const char **type);
+/* The parameters that node i runs with, those that the file leaves out with their defaults, as a
+ * JSON object: name and value. The caller frees. */
+MF_API MF_MUST_USE mf_status mf_workspace_node_params_json(const mf_workspace *w, size_t i,
+                                                           char **json);
 MF_API size_t mf_workspace_case_count(const mf_workspace *w);          /* cases of the file */
 MF_API const char *mf_workspace_case(const mf_workspace *w, size_t i); /* the id of the i-th */
 

@@ -1,70 +1,13 @@
 /* click_graph.c - see click_graph.h. */
 #include "click_graph.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <json-c/json.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#define SMALL_MODEL "graphs/models/sam2-small.safetensors"
 
 /* Empty slices in a row after which an object has ended: who clicks waits for it. */
 enum { MAX_EMPTY = 3 };
-
-/* A text in double quotes: a string of JSON is one of YAML. */
-static void put_text(FILE *f, const char *text)
-{
-    json_object *o = json_object_new_string(text);
-    fputs(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-        f);
-    json_object_put(o);
-}
-
-/* A list is written as it is; with a line break of YAML in it, it could say more than its
- * parameter.
- */
-static bool is_list(const char *value)
-{
-    return *value == '[' && !strpbrk(value, "\n\r") && !strstr(value, "\xc2\x85") &&
-           !strstr(value, "\xe2\x80\xa8") && !strstr(value, "\xe2\x80\xa9");
-}
-
-static void put_settings(FILE *f, const click_graph *g)
-{
-    if (g->setting_count)
-        fprintf(f, "params:\n");
-    for (size_t i = 0; i < g->setting_count; i++) {
-        fprintf(f, "  set_%zu: ", i);
-        if (is_list(g->settings[i].value))
-            fputs(g->settings[i].value, f);
-        else
-            put_text(f, g->settings[i].value);
-        fputc('\n', f);
-    }
-    fprintf(f, "include:\n  graph:\n    file: ");
-    put_text(f, g->graph);
-    if (g->setting_count)
-        fprintf(f, "\n    set:");
-    for (size_t i = 0; i < g->setting_count; i++) {
-        fprintf(f, "\n      ");
-        put_text(f, g->settings[i].name);
-        fprintf(f, ": \"${set_%zu}\"", i);
-    }
-    fputc('\n', f);
-}
-
-static void put_below(FILE *f, const char *port, const char *output)
-{
-    char *name = NULL;
-    fprintf(f, "%s: ", port);
-    if (asprintf(&name, "graph.%s", output) > 0)
-        put_text(f, name);
-    free(name);
-}
 
 static void put_numbers(FILE *f, const char *name, const double *v, size_t count)
 {
@@ -78,7 +21,7 @@ static void put_object(FILE *f, const click_graph *g, const click_prompts *p)
 {
     fprintf(f, "  object:\n    use: sam2.segment\n    in: {slices: slices, ");
     if (g->model)
-        put_below(f, "model", g->model);
+        own_graph_put_result(f, "model", g->model);
     else
         fprintf(f, "model: model");
     fprintf(f, "}\n    with: {unit: mm, axis: %c, max_empty_slices: %d, keep_largest: true",
@@ -96,20 +39,19 @@ static void put_object(FILE *f, const click_graph *g, const click_prompts *p)
     fprintf(f, "}\n");
 }
 
-static void put_graph(FILE *f, const click_graph *g, const click_prompts *prompts)
+void click_graph_put(FILE *f, const void *graph)
 {
-    fprintf(f, "# An object that was clicked in 'massflow desk'.\nmassflow: 1\n");
-    put_settings(f, g);
-    fprintf(f, "stages:\n  slices:\n    use: window.rgb\n    in: {");
-    put_below(f, "volume", g->volume);
+    const click_graph *g = graph;
+    fprintf(f, "  slices:\n    use: window.rgb\n    in: {");
+    own_graph_put_result(f, "volume", g->volume);
     fprintf(f, "}\n");
     if (!g->model) {
         fprintf(f, "  model:\n    use: model.load\n    with: {path: ");
-        put_text(f, g->weights);
+        own_graph_put_text(f, g->weights);
         fprintf(f, "}\n");
     }
-    if (prompts)
-        put_object(f, g, prompts);
+    if (g->prompts)
+        put_object(f, g, g->prompts);
 }
 
 const char *click_graph_model(const click_graph *g, char *room, size_t size)
@@ -118,57 +60,27 @@ const char *click_graph_model(const click_graph *g, char *room, size_t size)
     return room;
 }
 
-static mf_status write_whole(const char *path, const char *text, size_t size)
+/* The weights that come along, by where the command lies: BUILD/tools/massflow/massflow in the
+ * sources, PREFIX/bin/massflow where they are installed. */
+mf_status click_graph_weights(char **path)
 {
-    FILE *f = fopen(path, "we");
-    if (!f)
-        return mf_fail(MF_IO, "%s cannot be written: %s", path, strerror(errno));
-    bool good = fwrite(text, 1, size, f) == size;
-    good = fclose(f) == 0 && good;
-    return good ? MF_OK : mf_fail(MF_IO, "%s cannot be written: %s", path, strerror(errno));
-}
-
-mf_status click_graph_lock(const click_graph *g, int *lock)
-{
-    *lock = -1;
-    if (mkdir(g->folder, 0777) && errno != EEXIST)
-        return mf_fail(MF_IO, "the folder %s cannot be made: %s", g->folder, strerror(errno));
-    int folder = open(g->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
-    do
-        failed = folder < 0 ? -1 : flock(folder, LOCK_EX);
-    while (failed && folder >= 0 && errno == EINTR);
-    if (failed) {
-        mf_status status =
-            mf_fail(MF_IO, "the folder %s cannot be locked: %s", g->folder, strerror(errno));
-        if (folder >= 0)
-            close(folder);
-        return status;
-    }
-    *lock = folder;
-    return MF_OK;
-}
-
-mf_status click_graph_write(const click_graph *g, const click_prompts *prompts, char **path)
-{
-    char *text = NULL;
-    size_t size = 0;
+    static const char *const beside[] = {"/../../../" SMALL_MODEL,
+                                         "/../share/massflow/" SMALL_MODEL};
+    char *program = mf_workspace_command();
+    char *last = program ? strrchr(program, '/') : NULL;
     *path = NULL;
-    FILE *f = open_memstream(&text, &size);
-    if (!f)
-        return mf_no_memory(0, "a graph");
-    put_graph(f, g, prompts);
-    bool good = !ferror(f);
-    good = fclose(f) == 0 && good && asprintf(path, "%s/click.yaml", g->folder) > 0;
-    if (!good) {
-        free(text);
-        *path = NULL;
-        return mf_no_memory(0, "a graph");
+    if (last)
+        *last = 0;
+    for (size_t i = 0; last && i < sizeof beside / sizeof *beside && !*path; i++) {
+        char *there;
+        if (asprintf(&there, "%s%s", program, beside[i]) < 0)
+            break;
+        *path = realpath(there, NULL);
+        free(there);
     }
-    mf_status status = write_whole(*path, text, size);
-    free(text);
-    if (status) {
-        free(*path);
-        *path = NULL;
-    }
-    return status;
+    free(program);
+    return *path ? MF_OK
+                 : mf_hint(mf_fail(MF_NOT_FOUND, "the small SAM 2 that comes with massflow is "
+                                                 "missing: " SMALL_MODEL),
+                           "use a stage model.load in the graph; its model is then offered here");
 }

@@ -120,6 +120,8 @@ mf_status desk_new(const desk_options *o, desk **made)
     if (!status)
         status = desk_click_new(&d->click);
     if (!status)
+        status = desk_jobs_new(&d->jobs);
+    if (!status)
         status = copy_options(d, o, &settings);
     if (status) {
         desk_free(d);
@@ -145,6 +147,7 @@ void desk_free(desk *d)
     free_settings(d->settings, d->setting_count);
     free(d->launch.state);
     desk_click_free(d->click);
+    desk_jobs_free(d->jobs);
     desk_look_free(d->look);
     desk_live_clear(&d->launch.live);
     hub_free(d->hub);

@@ -93,6 +93,7 @@ struct desk {
     desk_launch launch;
     struct desk_look *look;   /* what Look keeps open; look.c */
     struct desk_click *click; /* a scan as a model sees it; click.c */
+    struct desk_jobs *jobs;   /* what is computed for a page; job.c */
 };
 
 /* request.c */
@@ -143,7 +144,12 @@ void desk_look_free(struct desk_look *look); /* NULL is fine; no request is answ
 
 /* click.c */
 MF_MUST_USE mf_status desk_click_new(struct desk_click **click);
-void desk_click_stop(struct desk_click *click); /* ends what it runs; no more is begun */
 void desk_click_free(struct desk_click *click); /* NULL is fine; no request is answered any more */
+
+/* job.c */
+typedef struct desk_jobs desk_jobs;
+MF_MUST_USE mf_status desk_jobs_new(desk_jobs **jobs);
+void desk_jobs_stop(desk_jobs *jobs); /* ends what is run; no more is begun */
+void desk_jobs_free(desk_jobs *jobs); /* NULL is fine; no request is answered any more */
 
 #endif

@@ -98,7 +98,7 @@ static int serve(desk *d)
         fflush(stdout);
         wait_for_end(d, ends[0]);
         desk_launch_close(d);
-        desk_click_stop(d->click);
+        desk_jobs_stop(d->jobs);
         desk_launch_join(d);
         mf_signals_listen(NULL);
         desk_server_close(d);
