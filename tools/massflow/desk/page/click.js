@@ -82,6 +82,7 @@ export class Click {
     this.through.disabled = !this.mask;
     this.undo.disabled = !some;
     this.fresh.disabled = !this.prompts && !this.layer;
+    this.look.example?.refresh();
   }
 
   outputOf(volume) {
@@ -125,22 +126,23 @@ export class Click {
     if (this.prompts) this.ask();
   }
 
-  /** Runs what takes a while, with its progress; what fails is said. */
-  async work(text, what) {
+  /** Runs what takes a while, with its progress; what fails is said, in the note. */
+  async work(text, what, note = this.note) {
     let going = true;
+    const say = (words) => put(note, words);
     const tell = async () => {
       while (going) {
         await new Promise((done) => setTimeout(done, 400));
         const p = going ? await get("/api/click").catch(() => null) : null;
-        if (going && p?.running) this.say(p.total > 0 ? `${text}: ${p.done} of ${p.total}` : text);
+        if (going && p?.running) say(p.total > 0 ? `${text}: ${p.done} of ${p.total}` : text);
       }
     };
-    this.say(text);
+    say(text);
     tell();
     try {
       await what();
     } catch (error) {
-      this.say(error.message);
+      say(error.message);
     } finally {
       going = false;
     }

@@ -5,6 +5,7 @@ import {get, getBytes} from "./api.js";
 import {Click} from "./click.js";
 import {colorOf, css, fromHex, hex, pixel} from "./colors.js";
 import {el, put} from "./dom.js";
+import {Example} from "./example.js";
 import {sameGrid, toIndex, toWorld, voxelAt, worldText} from "./geometry.js";
 import {Plane} from "./plane.js";
 import {Slices} from "./slices.js";
@@ -219,6 +220,7 @@ export class Look {
     this.smoothBox = el("input", {type: "checkbox", checked: true, onchange: () => { this.smooth = this.smoothBox.checked; this.redraw(); }});
     this.error = el("p", {class: "look-error", role: "alert", hidden: true});
     this.click = new Click(this);
+    this.example = new Example(this, this.click);
     this.stage = el("div", {class: "look-stage"});
     this.status = el("output", {class: "look-status"});
     const keys = el("details", {class: "look-keys"}, el("summary", {}, "Mouse and keys"), el("dl"));
@@ -232,7 +234,7 @@ export class Look {
       el("h3", {}, "Window"), this.windowBox,
       el("div", {class: "look-range"}, el("label", {}, "from", this.low), el("label", {}, "to", this.high)),
       el("h3", {}, "Over it"), el("label", {class: "quiet"}, "Add labels or masks", this.addLayer), this.layerBox,
-      this.click.root,
+      this.click.root, this.example.root,
       el("h3", {}, "View"), this.sideButton,
       el("label", {class: "check"}, this.crossBox, "Crosshair"),
       el("label", {class: "check"}, this.smoothBox, "Smooth pixels"), keys);
@@ -264,6 +266,7 @@ export class Look {
     this.showKnown();
     this.redraw(); // what is shown may be an earlier result by now
     this.click.showModels();
+    this.example.refresh();
     const first = this.known.find((k) => k.type === "volume");
     if (!this.panes.length && first) await this.openVolume(first.id);
   }
@@ -420,6 +423,7 @@ export class Look {
   /* ---- lists ---- */
 
   showLayers() {
+    this.example.refresh();
     this.layerBox.replaceChildren(...this.layers.map((l) => this.layerView(l)));
   }
 
