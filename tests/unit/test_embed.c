@@ -106,6 +106,11 @@ START_TEST(a_graph_says_what_it_has)
     ck_assert_ptr_null(mf_workspace_output(w, 1, 9, &type));
     ck_assert_uint_eq(mf_workspace_case_count(w), 2);
     ck_assert_str_eq(mf_workspace_case(w, 1), "001");
+    char *json;
+    ok(mf_workspace_node_params_json(w, 1, &json));
+    ck_assert_ptr_nonnull(strstr(json, "\"seed\":1,\"size\":[16,18,20],"));
+    ck_assert_ptr_nonnull(strstr(json, "\"modality\":\"ct\"")); /* that the file leaves out */
+    free(json);
     ck_assert_int_ne(access(".massflow", F_OK), 0);
     mf_workspace_close(w);
 }
