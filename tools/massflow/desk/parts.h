@@ -124,7 +124,6 @@ void desk_server_close(desk *d);
 /* opened_graph.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
-void desk_settings_free(mf_setting *settings, size_t count);
 /* Opens the graph with these settings, in the place of the one that is open. Where that can't be
  * done the same graph stays open as it was; of another one the errors are what desk_workspace says
  * from then on. Takes `settings`. */

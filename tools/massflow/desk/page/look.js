@@ -3,18 +3,187 @@
 
 import {get, getBytes} from "./api.js";
 import {Click} from "./click.js";
-import {css, fromHex, hex} from "./colors.js";
-import {el} from "./dom.js";
+import {colorOf, css, fromHex, hex, pixel} from "./colors.js";
+import {el, put} from "./dom.js";
 import {Example} from "./example.js";
-import {sameGrid, toWorld, voxelAt, worldText} from "./geometry.js";
-import {Layer} from "./layer.js";
-import {Pane} from "./pane.js";
+import {sameGrid, toIndex, toWorld, voxelAt, worldText} from "./geometry.js";
+import {Plane} from "./plane.js";
 import {Slices} from "./slices.js";
-import {presetsOf} from "./windows.js";
 
 const MOST_ROWS = 400; // of a list; the rest is named
 
+/** Centre and width in HU. */
+const CT_WINDOWS = [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 40, 80],
+  ["Liver", 60, 150]];
+const PERCENT_WINDOWS = [["1 - 99 %", "1", "99"], ["0.5 - 99.5 %", "0.5", "99.5"], ["5 - 95 %", "5", "95"],
+  ["25 - 99.5 %", "25", "99.5"]];
+
+/** [name, low, high] of windows that suit a volume, the usual one first. */
+export function presetsOf(volume) {
+  const r = volume.range, at = r.percentiles;
+  const whole = ["All values", r.min, r.max];
+  if (volume.modality === "CT" && (!volume.unit || volume.unit === "HU"))
+    return [...CT_WINDOWS.map(([name, c, w]) => [name, c - w / 2, c + w / 2]), whole];
+  const list = [...PERCENT_WINDOWS.map(([name, a, b]) => [name, at[a], at[b]]), whole];
+  const other = list.filter(([, a, b], i) => b > a && !list.slice(0, i).some(([, c, d]) => a === c && b === d));
+  return other.length ? other : [whole];
+}
+
 const number = (v) => (Number.isInteger(v) ? String(v) : Number(v.toPrecision(6)).toString());
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+/** Labels or masks over a volume. */
+class Layer {
+  constructor(look, volume, name) {
+    Object.assign(this, {look, volume, name, on: true, opacity: 0.45, chosen: null, sort: "number"});
+    this.hidden = new Set();  // values that are off
+    this.colors = new Map();  // value -> [r, g, b] where it is not the usual one
+    this.items = null;        // [{value, name, voxels, at, score, slice, axis}] once they are listed
+    this.table = null;
+  }
+
+  /** Values of voxels are labels, or 1 + the number of a mask. */
+  get masks() {
+    return this.volume.kind === "masks";
+  }
+
+  color(value) {
+    return this.colors.get(value) ?? colorOf(value);
+  }
+
+  setColor(value, rgb) {
+    this.colors.set(value, rgb);
+    this.table = null;
+  }
+
+  /** Masks that are shown, as the server wants them; undefined: all. What a hidden mask covers is seen. */
+  get only() {
+    if (!this.masks || !this.hidden.size || !this.items) return undefined;
+    return this.items.filter((i) => !this.hidden.has(i.value)).map((i) => i.value - 1).sort((a, b) => a - b).join(",");
+  }
+
+  /** The mask that is chosen, alone: it lies above those that it overlaps. */
+  get above() {
+    return this.masks && this.chosen !== null && !this.hidden.has(this.chosen) ? String(this.chosen - 1) : null;
+  }
+
+  changed() {
+    this.table = null;
+    this.look.redraw();
+  }
+
+  pixelOf() {
+    if (!this.table) {
+      const known = new Map(), {chosen} = this;
+      this.table = (value) => {
+        if (!value) return 0;
+        let p = known.get(value);
+        if (p === undefined) {
+          const off = this.hidden.has(value);
+          p = off ? 0 : pixel(this.color(value), chosen === null || chosen === value ? 255 : 70);
+          known.set(value, p);
+        }
+        return p;
+      };
+    }
+    return this.table;
+  }
+
+  async list() {
+    const ml = this.volume.spacing.reduce((a, b) => a * b, 1) / 1000;
+    if (this.masks) {
+      const {masks} = await get("/api/look/masks", {id: this.volume.id});
+      this.items = masks.map((m) => ({...m, value: m.mask + 1, name: `mask ${m.mask}`, ml: m.voxels * ml}));
+    } else {
+      const {labels} = await get("/api/look/labels", {id: this.volume.id});
+      this.items = labels.map((l) => ({...l, value: l.label, name: l.name ?? `label ${l.label}`, ml: l.voxels * ml}));
+      for (const l of labels) if (l.color) this.colors.set(l.label, l.color);
+    }
+    this.table = null;
+  }
+
+  nameOf(value) {
+    return this.items?.find((i) => i.value === value)?.name ?? (this.masks ? `mask ${value - 1}` : `label ${value}`);
+  }
+}
+
+/* ---- panes ----------------------------------------------------------------------------------- */
+
+/** A volume in three planes. */
+class Pane {
+  constructor(look, parent) {
+    this.look = look;
+    this.volume = null;
+    this.window = [0, 1];
+    this.root = el("section", {class: "pane"});
+    parent.append(this.root);
+    this.planes3 = [0, 1, 2].map((n) => new Plane(this, n, this.root));
+  }
+
+  get planes() {
+    return this.volume[this.look.side];
+  }
+
+  /** Those of its layers that lie on its voxels. */
+  get layers() {
+    return this.look.layers.filter((l) => sameGrid(l.volume, this.volume));
+  }
+
+  open(volume) {
+    this.volume = volume;
+    [, ...this.window] = presetsOf(volume)[0];
+    for (const p of this.planes3) p.reset();
+  }
+
+  close() {
+    for (const p of this.planes3) this.look.slices.forget(p);
+    this.root.remove();
+  }
+
+  /** The voxel at the crosshair; null where that lies outside. */
+  index() {
+    return this.volume && voxelAt(this.volume, this.look.world);
+  }
+
+  goto(ijk) {
+    this.look.goto(toWorld(this.volume.affine, ijk));
+  }
+
+  /** Goes by whole slices along an axis. What lies between voxels along the others stays. */
+  step(axis, steps) {
+    const at = toIndex(this.volume.affine, this.look.world);
+    const to = Math.floor(at[axis] + 0.5) + steps;
+    at[axis] = Math.min(this.volume.size[axis] - 1, Math.max(0, to));
+    this.look.goto(toWorld(this.volume.affine, at));
+  }
+
+  dragWindow(dx, dy) {
+    const [low, high] = this.window, r = this.volume.range;
+    const unit = Math.max((r.max - r.min) / 1000, (high - low) / 400, 1e-9);
+    const width = Math.max(unit, high - low + dx * unit), centre = (low + high) / 2 + dy * unit;
+    this.setWindow(centre - width / 2, centre + width / 2);
+  }
+
+  setWindow(low, high) {
+    this.window = [low, high];
+    this.look.showWindow(this);
+    this.look.redraw();
+  }
+
+  /** The value under the crosshair, of a volume or of a layer; null where it is not there yet. */
+  valueOf(volume, only) {
+    const index = this.index();
+    if (!index) return null;
+    for (const p of this.planes) {
+      const slice = this.look.slices.get(volume, p.across, index[p.across], only);
+      if (!slice) continue;
+      const [a, b] = [0, 1, 2].filter((axis) => axis !== p.across);
+      return slice.data[index[b] * slice.columns + index[a]];
+    }
+    return null;
+  }
+}
 
 /* ---- the part -------------------------------------------------------------------------------- */
 
