@@ -91,7 +91,7 @@ struct desk {
     desk_kept kept[DESK_KEPT];
     uint64_t used;
     desk_launch launch;
-    struct desk_look *look;   /* what Look keeps open; look.c */
+    struct desk_look *look;   /* what Look keeps open; looked_at.c */
     struct desk_click *click; /* a scan as a model sees it; click.c */
 };
 
@@ -120,6 +120,9 @@ bool desk_asset(const char *path, desk_reply *r);
 MF_MUST_USE mf_status desk_server_open(desk *d);
 void desk_server_close(desk *d);
 
+/* kept_artifacts.c; with the lock of the desk held */
+void desk_kept_drop(desk *d);
+
 /* opened_graph.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
@@ -127,6 +130,7 @@ void desk_free(desk *d);
  * done the same graph stays open as it was; of another one the errors are what desk_workspace says
  * from then on. Takes `settings`. */
 mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
+void desk_settings_free(mf_setting *settings, size_t count); /* with their texts */
 
 /* live.c; with the lock of the run held */
 void desk_live_clear(desk_live *l);
@@ -137,7 +141,7 @@ json_object *desk_live_json(const desk_live *l);
 void desk_launch_close(desk *d); /* asks a run to end; no more is begun */
 void desk_launch_join(desk *d);  /* waits for it */
 
-/* look.c */
+/* looked_at.c */
 MF_MUST_USE mf_status desk_look_new(struct desk_look **look);
 void desk_look_free(struct desk_look *look); /* NULL is fine; no request is answered any more */
 
