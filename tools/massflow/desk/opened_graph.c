@@ -69,10 +69,11 @@ static mf_status copy_options(desk *d, const desk_options *o, mf_setting **setti
     d->cache = copy(o->cache);
     d->plugins = copy(o->plugins);
     d->devices = copy(o->devices);
+    d->pools = copy(o->pools);
     d->by_version = o->by_version;
     *settings = calloc(o->setting_count + 1, sizeof **settings);
     bool good = *settings && !d->cache == !o->cache && !d->plugins == !o->plugins &&
-                !d->devices == !o->devices;
+                !d->devices == !o->devices && !d->pools == !o->pools;
     for (size_t i = 0; good && i < o->setting_count; i++) {
         (*settings)[i] = (mf_setting){copy(o->settings[i].name), copy(o->settings[i].value)};
         good = (*settings)[i].name && (*settings)[i].value;
@@ -139,6 +140,7 @@ void desk_free(desk *d)
     free(d->cache);
     free(d->plugins);
     free(d->devices);
+    free(d->pools);
     free(d->trouble);
     free(d->warnings);
     free(d);

@@ -41,6 +41,7 @@ struct desk_reply {
 /* How the desk is opened; copied. */
 typedef struct desk_options {
     const char *graph, *cache, *plugins, *devices;
+    const char *pools; /* the site's file of pools; NULL: the usual one */
     bool by_version;
     const mf_setting *settings;
     size_t setting_count;
@@ -59,16 +60,23 @@ typedef struct desk_live {
     size_t count, every; /* each `every`-th of a node is kept */
 } desk_live;
 
+/* What a run is to do. launch.c */
+typedef struct desk_wanted {
+    mf_workspace *w;
+    char **targets;
+    size_t target_count;
+    bool force;
+    bool local;                 /* this machine has slots */
+    struct desk_pooled *pooled; /* NULL: this machine alone */
+} desk_wanted;
+
 /* A run in this process. launch.c */
 typedef struct desk_launch {
     pthread_mutex_t lock; /* of all here */
     pthread_t thread;
     bool running, joinable, stopping;
     bool closed; /* no more is begun */
-    mf_workspace *w;
-    char **targets;
-    size_t target_count;
-    bool force;
+    desk_wanted wanted;
     char *state; /* JSON: what a page that comes late is told */
     desk_live live;
 } desk_launch;
@@ -81,7 +89,7 @@ struct desk {
     struct MHD_Daemon *daemon;
     hub *hub;
     pthread_mutex_t lock; /* of what follows */
-    char *graph, *cache, *plugins, *devices;
+    char *graph, *cache, *plugins, *devices, *pools;
     bool by_version;
     mf_setting *settings;
     size_t setting_count;
