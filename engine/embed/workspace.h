@@ -5,6 +5,7 @@
 #include <massflow/embed.h>
 
 #include "embed/opened.h"
+#include "run/schedule/run.h"
 #include "run/task/host.h"
 
 #include <pthread.h>
@@ -29,5 +30,23 @@ mf_opened_ask mf_workspace_asked(const mf_workspace *w, const mf_workspace_ask *
 /* Opens the cache for reading if it has come to be, or anew if it was deleted. With the lock held.
  */
 MF_MUST_USE mf_status mf_workspace_look(mf_workspace *w);
+
+/* Who brings workers on other machines to a run. All is called in the thread of the run. */
+typedef struct mf_workspace_helpers {
+    /* The graph is planned, and nothing has begun: options of the run may be changed. An error is
+     * that of the run. */
+    mf_status (*plan)(void *self, mf_opened *opened, mf_plan *plan, mf_run_options *options);
+    /* The host is open: it may be given workers. An error is that of the run; `end` is not called
+     * then. */
+    mf_status (*begin)(void *self, mf_host *host);
+    void (*event)(void *self, const mf_run_event *event); /* before the workspace's own watch */
+    void (*end)(void *self); /* nothing runs any more; the host is still there */
+    void *self;
+} mf_workspace_helpers;
+/* mf_workspace_run with workers on other machines. `helpers` may be NULL. */
+MF_MUST_USE mf_status mf_workspace_run_helped(mf_workspace *w, const mf_workspace_ask *ask,
+                                              const mf_workspace_run_options *options,
+                                              const mf_workspace_helpers *helpers,
+                                              mf_workspace_result *result);
 
 #endif

@@ -4,6 +4,8 @@ import http.client
 import json
 import re
 
+import harness
+
 # Two phantoms, their masks and a picture: a few seconds.
 PHANTOMS = """massflow: 1
 params:
@@ -26,6 +28,32 @@ stages:
     in: {volume: patient.volume, masks: found}
     with: {slices: 2}
 """
+
+
+# Two nodes that wait until the test has them go on.
+WAITING = """massflow: 1
+cases: {count: 2}
+stages:
+  it:
+    use: exec.run
+    each: case
+    with: {shell: true, command: "until test -e GO; do sleep 0.05; done; echo ${case.id} >{out.text}"}
+"""
+
+
+class Pools:
+    """A file of pools in a test's folder: `here`, whose worker is another process of this machine, and `other`."""
+
+    def __init__(self, test):
+        self.test = test
+        self.graph = WAITING.replace("GO", test.path("go"))
+        worker = (f"{harness.MASSFLOW} worker --connect {{connect}} --token {{token}} --pool {{pool}} --slots 1 "
+                  f"--cache {test.path('worker')}")
+        pools = "".join(f"  {name}: {{submit: command, max: 1, slots: 1, command: '{worker}'}}\n" for name in ("here", "other"))
+        test.write("pools.yaml", f"listen: 127.0.0.1\nfolder: {test.path('site')}\npools:\n{pools}")
+
+    def go(self):
+        self.test.write("go", "")
 
 
 class Answer:

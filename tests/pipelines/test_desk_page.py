@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The parts Run and Measure of massflow desk in a browser: test_desk_page.py MASSFLOW"""
 import harness
-from desk import PHANTOMS
+from desk import PHANTOMS, Pools
 from page_of_desk import BROWSER, ActionChains, Keys, Page
 
 MARKUP = '<img src=x onerror="document.title=1">'
@@ -151,6 +151,40 @@ class Run(Page):
         self.one("#stop").click()
         self.until_text("#said", "stopped")
         self.assertTrue(self.one("#start").is_enabled())
+
+
+@BROWSER
+class AtWorkers(Page):
+    def test_run(self):
+        """A pool is ticked and this machine is not; the worker is seen while it works."""
+        pools = Pools(self)
+        self.open(pools.graph, "--pools", "pools.yaml")
+        self.until_text("#places", "other")
+        self.assertIn("at most 1 worker", self.text("#places"))
+        self.one("#place-local").click()
+        self.one("#start").click()
+        self.until_text("#said", "a run needs this machine, or a pool")
+        self.one("[data-pool=here]").click()
+        self.one("#start").click()
+        self.until_text("#workers tbody tr", "here")
+        self.until_text("#workers tbody tr", "open")
+        self.until_text("#workers", "1 connected")
+        self.look("run-workers")
+        pools.go()
+        self.until_text("#said", "finished")
+        self.until(lambda: not self.one("#workers").is_displayed(), "the workers are gone with the run")
+
+    def test_a_broken_file(self):
+        """It is said where; a run with a pool that was ticked before is refused, not done elsewhere."""
+        Pools(self)
+        self.open(PHANTOMS, "--pools", "pools.yaml")
+        self.one("[data-pool=here]").click()
+        self.write("pools.yaml", self.read("pools.yaml").replace("submit: command", "submit: comand", 1))
+        self.one("#start").click()
+        self.until_text("#said", "pools.yaml:4:18: error: 'submit' is slurm or command, not 'comand'")
+        self.until_text("#pools-trouble", "pools.yaml:4:18: error: ")
+        self.assertTrue(self.one("[data-pool=here]").is_selected())
+        self.look("run-broken-pools")
 
 
 @BROWSER

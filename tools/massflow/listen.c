@@ -17,42 +17,54 @@ static void allow_files(void)
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
-int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers **workers)
+mf_status listen_begin(const listen_at *at, double beat, notices *said, mf_workers **workers)
 {
-    mf_workers_options o = {.address = pools->address ? pools->address : args_value(a, "listen"),
+    mf_workers_options o = {.address = at->address,
                             .version = MF_VERSION,
-                            .beat = MF_LINK_BEAT,
-                            .spool = pools->spool,
-                            .spool_bytes = pools->spool_bytes,
+                            .beat = beat,
+                            .spool = at->spool,
+                            .spool_bytes = at->spool_bytes,
                             .tell = notices_put,
                             .self = said};
-    const char *token = args_value(a, "token"), *beat = args_value(a, "heartbeat");
-    mf_status status;
 
     *workers = NULL;
-    if (!o.address && (token || beat))
+    allow_files();
+    MF_TRY(mf_token_read(at->token, true, &o.token));
+    mf_status status = mf_workers_open(&o, workers);
+    if (status && at->otherwise && mf_error_code(status) == MF_IO) {
+        mf_error_free(status);
+        o.address = at->otherwise;
+        status = mf_workers_open(&o, workers);
+    }
+    return status;
+}
+
+int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers **workers)
+{
+    listen_at at = *pools;
+    double every = MF_LINK_BEAT;
+    const char *token = args_value(a, "token"), *beat = args_value(a, "heartbeat");
+
+    *workers = NULL;
+    if (!at.address)
+        at.address = args_value(a, "listen");
+    if (!at.token)
+        at.token = token;
+    if (!at.address && (token || beat))
         return command_refuse("--%s is of --listen HOST:PORT, which is not given",
                               token ? "token" : "heartbeat");
-    if (!o.address)
+    if (!at.address)
         return EXIT_DONE;
-    if (!token && !pools->token)
+    if (!at.token)
         return command_refuse("--listen needs --token FILE: workers prove that they know it");
     if (beat) {
         char *end;
-        o.beat = strtod(beat, &end);
-        if (end == beat || *end || !(o.beat >= MF_LINK_LEAST_BEAT) || o.beat > MF_LINK_MOST_BEAT)
+        every = strtod(beat, &end);
+        if (end == beat || *end || !(every >= MF_LINK_LEAST_BEAT) || every > MF_LINK_MOST_BEAT)
             return command_refuse("--heartbeat is a number of seconds from %g to %g, not '%s'",
                                   MF_LINK_LEAST_BEAT, MF_LINK_MOST_BEAT, beat);
     }
-    allow_files();
-    status = mf_token_read(pools->token ? pools->token : token, true, &o.token);
-    if (!status)
-        status = mf_workers_open(&o, workers);
-    if (status && pools->otherwise && mf_error_code(status) == MF_IO) {
-        mf_error_free(status);
-        o.address = pools->otherwise;
-        status = mf_workers_open(&o, workers);
-    }
+    mf_status status = listen_begin(&at, every, said, workers);
     if (status)
         return command_fail(status, EXIT_REQUEST);
     if (pools->address)

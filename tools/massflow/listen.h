@@ -23,6 +23,10 @@ typedef struct listen_at {
     int64_t spool_bytes;
 } listen_at;
 
+/* Listens where the pools say so, and prints nothing. `beat`: seconds between signs of life of
+ * workers. */
+MF_MUST_USE mf_status listen_begin(const listen_at *at, double beat, notices *said,
+                                   mf_workers **workers);
 /* Listens where the pools or --listen say so, and prints where; *workers NULL where neither does.
  * What happens to workers is put into `said`. 0, or an exit code after printing why not. */
 int listen_open(const args *a, const listen_at *pools, notices *said, mf_workers **workers);

@@ -15,38 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* "8 slots, 32 GB, 2 devices": what a worker has. */
-static void print_sizes(const mf_pool *p)
-{
-    int slots, devices;
-    size_t memory;
-    char bytes[32];
-    mf_slurm_sizes(p, &slots, &memory, &devices);
-    if (p->submit == MF_SUBMIT_COMMAND && !p->slots)
-        printf("all slots of its host");
-    else
-        printf("%d slot%s", slots, slots == 1 ? "" : "s");
-    words_bytes((double)memory, bytes);
-    if (memory)
-        printf(", %s", bytes);
-    if (devices)
-        printf(", %d device%s", devices, devices == 1 ? "" : "s");
-}
-
 static void print_pool(const mf_pool *p)
 {
-    char took[32];
-
-    printf("%-12s %s, at most %d worker%s, ", p->name,
-           p->submit == MF_SUBMIT_SLURM ? "Slurm" : "command", p->max, p->max == 1 ? "" : "s");
-    if (p->mpi)
-        printf("%d started together by MPI, ", mf_pool_tasks(p));
-    printf("each with ");
-    print_sizes(p);
-    if (p->time_text) {
-        words_seconds(p->time, took);
-        printf(", for %s", took);
-    }
+    printf("%-12s ", p->name);
+    site_pool_words(stdout, p);
     printf("\n%-12s ", "");
     if (p->submit == MF_SUBMIT_COMMAND)
         printf("%s", p->command);
@@ -105,7 +77,7 @@ static int show_script(const args *a, const mf_site *site, const mf_pool *pool)
     program[length < 0 ? 0 : length] = 0;
     char *last = status ? NULL : mf_shared_address(shared);
     if (!status)
-        status = listen_address(a, site, last, &address);
+        status = listen_address(args_value(a, "listen"), site, last, &address);
     if (!status) {
         size_t end = strlen(address);
         if (end > 2 && !strcmp(address + end - 2, ":0"))
@@ -214,7 +186,7 @@ static int try_with(const args *a, run_pools *r, notices *said)
 
     if (code)
         return code;
-    mf_status status = run_pools_start(a, r, workers, 0, true, said);
+    mf_status status = run_pools_start(r, args_value(a, "plugins"), workers, 0, true, said);
     if (!status) {
         printf("one worker of pool %s is asked for; Ctrl-C gives up\n", r->chosen[0]->name);
         fflush(stdout);
@@ -242,7 +214,7 @@ static int try_pool(const args *a, mf_site *site, const mf_pool *pool)
         status = mf_shared_open(mf_site_folder(site), "massflow pools --try", false, &r.shared);
     }
     if (!status)
-        status = listen_address(a, site, NULL, &r.listen);
+        status = listen_address(args_value(a, "listen"), site, NULL, &r.listen);
     if (status)
         code = command_fail(status, EXIT_REQUEST);
     else

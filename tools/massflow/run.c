@@ -476,17 +476,28 @@ static mf_status open_host(const args *a, workspace *w, mf_plan *plan, mf_host *
     return status;
 }
 
+/* Of --pool: all zero without it. 0, or an exit code after printing why not. */
+static int open_pools(const args *a, const workspace *w, mf_plan *plan, run_pools *r)
+{
+    mf_site *site;
+
+    memset(r, 0, sizeof *r);
+    if (!args_has(a, "pool"))
+        return args_has(a, "pools") ? command_refuse("--pools goes with --pool") : EXIT_DONE;
+    int code = open_site(a, &site);
+    if (code)
+        return code;
+    mf_status status =
+        run_pools_open(site, args_value(a, "pool"), args_value(a, "listen"), w, plan, r);
+    return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
+}
+
 /* The listener and the pools, of a run that has them. 0, or an exit code after printing why not. */
 static int begin_workers(const args *a, const workspace *work, watcher *w, mf_host *host)
 {
-    listen_at at = {.address = w->pools.listen, .otherwise = w->pools.otherwise};
-    int code;
+    const listen_at at = run_pools_listen(&w->pools);
+    int code = listen_open(a, &at, w->said, &w->workers);
 
-    if (w->pools.shared)
-        at.token = w->pools.shared->token;
-    if (w->pools.site)
-        at.spool = mf_site_spool(w->pools.site, &at.spool_bytes);
-    code = listen_open(a, &at, w->said, &w->workers);
     if (code)
         return code;
     mf_host_set_workers(host, w->workers);
@@ -499,7 +510,8 @@ static int begin_workers(const args *a, const workspace *work, watcher *w, mf_ho
                 work->device);
     mf_status status = MF_OK;
     if (w->pools.listen)
-        status = run_pools_start(a, &w->pools, w->workers, local_slots(a), false, w->said);
+        status = run_pools_start(&w->pools, args_value(a, "plugins"), w->workers, local_slots(a),
+                                 false, w->said);
     return status ? command_fail(status, EXIT_REQUEST) : EXIT_DONE;
 }
 
@@ -559,7 +571,7 @@ static int run_plan(const args *a, workspace *w, mf_plan *plan, const mf_output_
     watcher watching = {.json = args_has(a, "log"), .people = stdout, .plan = plan};
     char *line = command_line(a);
     mf_host *host;
-    int code = run_pools_open(a, w, plan, &watching.pools);
+    int code = open_pools(a, w, plan, &watching.pools);
     mf_status status = code ? MF_OK : open_host(a, w, plan, &host);
 
     if (code || status) {

@@ -19,7 +19,7 @@ static bool is_chosen(const run_pools *r, const char *name)
 }
 
 /* Stages that ask for a pool which the run has not. */
-static mf_status check_stages(const args *a, const run_pools *r, mf_plan *plan)
+static mf_status check_stages(const char *names, const run_pools *r, mf_plan *plan)
 {
     const mf_graph *graph = mf_plan_graph(plan);
 
@@ -34,7 +34,7 @@ static mf_status check_stages(const args *a, const run_pools *r, mf_plan *plan)
         mf_status status = mf_site_find(r->site, pool, &there);
         if (!status)
             status = mf_hint(mf_fail(MF_INVALID, "this run has no workers of pool '%s'", pool),
-                             "--pool %s,%s", args_value(a, "pool"), pool);
+                             "--pool %s,%s", names, pool);
         return mf_at(mf_within(status, "stage '%s' asks for a pool", stage->label),
                      mf_graph_path(graph), stage->line, stage->column);
     }
@@ -64,45 +64,49 @@ static mf_status make_places(run_pools *r)
     return MF_OK;
 }
 
-static mf_status prepare(const args *a, const workspace *w, mf_plan *plan, run_pools *r)
+static mf_status prepare(const char *names, const char *listen, const workspace *w, mf_plan *plan,
+                         run_pools *r)
 {
     char *last = NULL;
 
-    MF_TRY(mf_site_choose(r->site, args_value(a, "pool"), &r->chosen, &r->count));
-    MF_TRY(check_stages(a, r, plan));
+    MF_TRY(mf_site_choose(r->site, names, &r->chosen, &r->count));
+    MF_TRY(check_stages(names, r, plan));
     MF_TRY(make_places(r));
     MF_TRY(mf_shared_open(mf_site_folder(r->site), mf_store_dir(w->store), false, &r->shared));
     last = mf_shared_address(r->shared);
-    mf_status status = listen_address(a, r->site, last, &r->listen);
+    mf_status status = listen_address(listen, r->site, last, &r->listen);
     if (!status && last)
-        status = listen_address(a, r->site, NULL, &r->otherwise);
+        status = listen_address(listen, r->site, NULL, &r->otherwise);
     free(last);
     return status;
 }
 
-int run_pools_open(const args *a, const workspace *w, mf_plan *plan, run_pools *r)
+mf_status run_pools_open(mf_site *site, const char *names, const char *listen, const workspace *w,
+                         mf_plan *plan, run_pools *r)
 {
-    int code;
+    *r = (run_pools){.site = site};
+    mf_status status = prepare(names, listen, w, plan, r);
+    if (status)
+        run_pools_clear(r);
+    return status;
+}
 
-    memset(r, 0, sizeof *r);
-    if (!args_has(a, "pool"))
-        return args_has(a, "pools") ? command_refuse("--pools goes with --pool") : EXIT_DONE;
-    code = open_site(a, &r->site);
-    if (code)
-        return code;
-    mf_status status = prepare(a, w, plan, r);
-    if (!status)
-        return EXIT_DONE;
-    run_pools_clear(r);
-    return command_fail(status, EXIT_REQUEST);
+listen_at run_pools_listen(const run_pools *r)
+{
+    listen_at at = {.address = r->listen, .otherwise = r->otherwise};
+
+    if (r->shared)
+        at.token = r->shared->token;
+    if (r->site)
+        at.spool = mf_site_spool(r->site, &at.spool_bytes);
+    return at;
 }
 
 /* ---- during the run -------------------------------------------------------------------------- */
 
 /* The options that workers need to know the same stages. */
-static char *plugin_words(const args *a)
+static char *plugin_words(const char *dir)
 {
-    const char *dir = args_value(a, "plugins");
     char *real = dir ? realpath(dir, NULL) : NULL, *words = NULL;
     char *word = real ? mf_shell_word(real, false) : NULL;
 
@@ -113,8 +117,8 @@ static char *plugin_words(const args *a)
     return words;
 }
 
-mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots, bool trial,
-                          notices *said)
+mf_status run_pools_start(run_pools *r, const char *plugins, mf_workers *workers, int slots,
+                          bool trial, notices *said)
 {
     char program[4096];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -122,7 +126,7 @@ mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int 
     program[length < 0 ? 0 : length] = 0;
     r->workers = workers;
     r->slots = slots;
-    r->plugins = plugin_words(a);
+    r->plugins = plugin_words(plugins);
     if (!r->plugins)
         return mf_no_memory(0, "pools");
     MF_TRY(connect_address(r->listen, mf_workers_address(workers), &r->connect));

@@ -3,6 +3,7 @@
 #ifndef MF_RUN_POOLS_H
 #define MF_RUN_POOLS_H
 
+#include "listen.h"
 #include "notices.h"
 #include "sites.h"
 #include "workspace.h"
@@ -29,12 +30,17 @@ typedef struct run_pools {
     uint8_t *can;     /* by pool and stage of the graph: 0 not asked yet, 1 yes, 2 no */
 } run_pools;
 
-/* Of --pool: all zero without it. 0, or an exit code after printing why not. */
-int run_pools_open(const args *a, const workspace *w, mf_plan *plan, run_pools *r);
-/* The run listens: workers may be asked for. `slots`: of this process. */
-/* `trial`: it is about one worker; what goes wrong with it is told at once. */
-MF_MUST_USE mf_status run_pools_start(const args *a, run_pools *r, mf_workers *workers, int slots,
-                                      bool trial, notices *said);
+/* The pools of the site that `names` says: "gpu,cpu". `listen`: the address that workers connect
+ * to, or NULL: as the site has it. Takes the site over; after an error all is zero. */
+MF_MUST_USE mf_status run_pools_open(mf_site *site, const char *names, const char *listen,
+                                     const workspace *w, mf_plan *plan, run_pools *r);
+/* Where and how the run is to listen for them; all NULL without pools. Borrowed. */
+listen_at run_pools_listen(const run_pools *r);
+/* The run listens: workers may be asked for, with the stages of `plugins` (NULL: the standard ones
+ * alone). `slots`: of this process. `trial`: it is about one worker; what goes wrong with it is
+ * told at once. */
+MF_MUST_USE mf_status run_pools_start(run_pools *r, const char *plugins, mf_workers *workers,
+                                      int slots, bool trial, notices *said);
 /* Now and then, in the thread of the run: how many workers could be used. */
 void run_pools_look(run_pools *r, mf_plan *plan, const mf_executor *executor);
 /* The run is being stopped: nothing more is asked for. */

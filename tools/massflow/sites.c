@@ -1,6 +1,9 @@
 /* sites.c - see sites.h. */
 #include "sites.h"
 
+#include "run/pool/slurm.h"
+#include "workspace.h"
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -23,6 +26,57 @@ int open_site(const args *a, mf_site **site)
     if (status)
         return command_fail(status, EXIT_REQUEST);
     return *site ? EXIT_DONE : EXIT_REQUEST;
+}
+
+mf_status read_site(const char *path, mf_site **site)
+{
+    mf_diagnostics *d = NULL;
+    *site = NULL;
+    MF_TRY(mf_diagnostics_new(&d));
+    mf_status status = mf_site_read(path, d, site);
+    if (!status && !*site) {
+        char *text = mf_diagnostics_text(d);
+        size_t length = text ? strlen(text) : 0;
+        while (length && text[length - 1] == '\n')
+            text[--length] = 0;
+        status = text ? mf_fail(MF_INVALID, "%s", text) : mf_no_memory(0, "the errors of a site");
+        free(text);
+    }
+    mf_diagnostics_free(d);
+    return status;
+}
+
+/* "8 slots, 32 GB, 2 devices": what a worker has. */
+static void print_sizes(FILE *out, const mf_pool *p)
+{
+    int slots, devices;
+    size_t memory;
+    char bytes[32];
+    mf_slurm_sizes(p, &slots, &memory, &devices);
+    if (p->submit == MF_SUBMIT_COMMAND && !p->slots)
+        fprintf(out, "all slots of its host");
+    else
+        fprintf(out, "%d slot%s", slots, slots == 1 ? "" : "s");
+    words_bytes((double)memory, bytes);
+    if (memory)
+        fprintf(out, ", %s", bytes);
+    if (devices)
+        fprintf(out, ", %d device%s", devices, devices == 1 ? "" : "s");
+}
+
+void site_pool_words(FILE *out, const mf_pool *p)
+{
+    char took[32];
+    fprintf(out, "%s, at most %d worker%s, ", p->submit == MF_SUBMIT_SLURM ? "Slurm" : "command",
+            p->max, p->max == 1 ? "" : "s");
+    if (p->mpi)
+        fprintf(out, "%d started together by MPI, ", mf_pool_tasks(p));
+    fprintf(out, "each with ");
+    print_sizes(out, p);
+    if (p->time_text) {
+        words_seconds(p->time, took);
+        fprintf(out, ", for %s", took);
+    }
 }
 
 static bool is_loopback(const struct sockaddr *address)
@@ -64,10 +118,10 @@ static const char *port_of(const char *address)
     return colon && (!bracket || colon > bracket) ? colon : NULL;
 }
 
-mf_status listen_address(const args *a, const mf_site *site, const char *last, char **address)
+mf_status listen_address(const char *listen, const mf_site *site, const char *last, char **address)
 {
     char name[256];
-    const char *host = args_value(a, "listen");
+    const char *host = listen;
     *address = NULL;
     if (!host && site)
         host = mf_site_listen(site);

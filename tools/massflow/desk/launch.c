@@ -2,14 +2,15 @@
  * keeps, and how it stops, is as with `massflow run`. */
 #include "../rate.h"
 #include "parts.h"
+#include "pooled_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define TICK 500 /* milliseconds */
-#define MOST_TARGETS 256
+#define TICK 500       /* milliseconds */
+#define MOST_TEXTS 256 /* targets, or pools */
 
 static json_object *counts_of(const mf_workspace_counts *c)
 {
@@ -62,6 +63,7 @@ static json_object *active_of(rates *r, const mf_workspace_active *a)
 
 typedef struct follower {
     desk *d;
+    int slots; /* of this process */
     rates rates;
 } follower;
 
@@ -96,6 +98,7 @@ static void watch(void *self, const mf_workspace_event *event)
             json_object_array_add(list, active_of(&f->rates, &event->active[i]));
         json_object_object_add(o, "active", list);
         json_object_object_add(o, "memory", json_object_new_int64(resident()));
+        json_object_object_add(o, "slots", json_object_new_int(f->slots));
         remember(f->d, o, event);
     }
     desk_tell(f->d, "run", o);
@@ -117,72 +120,125 @@ static json_object *end_of(const mf_workspace_result *result, mf_status status)
     return o;
 }
 
+static void clear(desk_wanted *wanted)
+{
+    desk_pooled_free(wanted->pooled);
+    mf_workspace_close(wanted->w);
+    for (size_t i = 0; i < wanted->target_count; i++)
+        free(wanted->targets[i]);
+    free(wanted->targets);
+    *wanted = (desk_wanted){0};
+}
+
 static void *run(void *self)
 {
     desk *d = self;
     desk_launch *l = &d->launch;
-    follower f = {.d = d};
-    const mf_workspace_ask ask = {.targets = (const char *const *)l->targets,
-                                  .target_count = l->target_count};
+    desk_wanted *is = &l->wanted;
+    follower f = {.d = d, .slots = is->local ? (int)sysconf(_SC_NPROCESSORS_ONLN) : 0};
+    const mf_workspace_ask ask = {.targets = (const char *const *)is->targets,
+                                  .target_count = is->target_count};
     const mf_workspace_run_options options = {
-        .tick = TICK, .command = "massflow desk", .force = l->force, .watch = watch, .self = &f};
+        .tick = TICK, .command = "massflow desk", .force = is->force, .watch = watch, .self = &f};
+    mf_workspace_helpers helpers = {0};
     mf_workspace_result result;
 
-    mf_status status = mf_workspace_run(l->w, &ask, &options, &result);
+    if (is->pooled)
+        helpers = desk_pooled_helpers(is->pooled);
+    mf_status status =
+        mf_workspace_run_helped(is->w, &ask, &options, is->pooled ? &helpers : NULL, &result);
     json_object *end = end_of(&result, status);
     mf_error_free(status);
     remember(d, end, NULL);
     pthread_mutex_lock(&l->lock);
-    mf_workspace_close(l->w);
-    l->w = NULL;
-    for (size_t i = 0; i < l->target_count; i++)
-        free(l->targets[i]);
-    free(l->targets);
-    l->targets = NULL;
-    l->target_count = 0;
+    clear(is);
     l->running = l->stopping = false;
     pthread_mutex_unlock(&l->lock);
     desk_tell(d, "run", end);
     return NULL;
 }
 
-static mf_status read_targets(const desk_request *q, char ***targets, size_t *count)
+/* A list of texts in a body; none where it is left out. The caller frees them, after an error, too.
+ */
+static mf_status read_texts(const desk_request *q, const char *name, char ***texts, size_t *count)
 {
     json_object *list = NULL;
     size_t length;
 
-    *targets = NULL;
+    *texts = NULL;
     *count = 0;
-    if (!json_object_object_get_ex(desk_body(q), "targets", &list))
+    if (!json_object_object_get_ex(desk_body(q), name, &list))
         return MF_OK;
     if (!json_object_is_type(list, json_type_array))
-        return mf_fail(MF_INVALID, "'targets' has to be a list of texts");
+        return mf_fail(MF_INVALID, "'%s' has to be a list of texts", name);
     length = json_object_array_length(list);
-    if (length > MOST_TARGETS)
-        return mf_fail(MF_INVALID, "at most %d targets at once", MOST_TARGETS);
-    *targets = calloc(length + 1, sizeof **targets);
-    if (!*targets)
-        return mf_no_memory(0, "targets");
+    if (length > MOST_TEXTS)
+        return mf_fail(MF_INVALID, "'%s' has at most %d texts", name, MOST_TEXTS);
+    *texts = calloc(length + 1, sizeof **texts);
+    if (!*texts)
+        return mf_no_memory(0, name);
     for (size_t i = 0; i < length; i++) {
         json_object *o = json_object_array_get_idx(list, i);
         bool is = json_object_is_type(o, json_type_string);
-        (*targets)[i] = is ? strdup(json_object_get_string(o)) : NULL;
-        if (!(*targets)[i])
+        (*texts)[i] = is ? strdup(json_object_get_string(o)) : NULL;
+        if (!(*texts)[i])
             break;
         ++*count;
     }
-    return *count == length ? MF_OK : mf_fail(MF_INVALID, "'targets' has to be a list of texts");
+    return *count == length ? MF_OK : mf_fail(MF_INVALID, "'%s' has to be a list of texts", name);
 }
 
-static void free_targets(char **targets, size_t count)
+/* "gpu,cpu"; NULL where memory is short. */
+static char *joined(char **texts, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        free(targets[i]);
-    free(targets);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    for (size_t i = 0; out && i < count; i++)
+        fprintf(out, "%s%s", i ? "," : "", texts[i]);
+    if (out)
+        fclose(out);
+    return text;
 }
 
-/* With the lock held. */
-static mf_status start(desk *d, mf_workspace *w, char **targets, size_t count, bool force)
+/* Without pools a run has the slots of this process; with some it may have none of its own. */
+static mf_status read_places(desk_request *q, desk_wanted *wanted)
+{
+    json_object *o;
+    char **pools, *names = NULL;
+    size_t count;
+
+    wanted->local =
+        !json_object_object_get_ex(desk_body(q), "local", &o) || json_object_get_boolean(o);
+    mf_status status = read_texts(q, "pools", &pools, &count);
+    if (!status && !count && !wanted->local)
+        status = mf_fail(MF_INVALID, "a run needs this machine, or a pool");
+    if (!status && count) {
+        names = joined(pools, count);
+        status = names ? desk_pooled_new(desk_of(q), names, wanted->local, &wanted->pooled)
+                       : mf_no_memory(0, "pools");
+    }
+    for (size_t i = 0; i < count; i++)
+        free(pools[i]);
+    free(pools);
+    free(names);
+    return status;
+}
+
+static mf_status read_wanted(desk_request *q, desk_wanted *wanted)
+{
+    json_object *force;
+
+    *wanted = (desk_wanted){.force = json_object_object_get_ex(desk_body(q), "force", &force) &&
+                                     json_object_get_boolean(force)};
+    MF_TRY(desk_workspace(desk_of(q), &wanted->w));
+    MF_TRY(read_texts(q, "targets", &wanted->targets, &wanted->target_count));
+    return read_places(q, wanted);
+}
+
+/* With the lock held. Takes `wanted` over where it begins. */
+static mf_status start(desk *d, desk_wanted *wanted)
 {
     desk_launch *l = &d->launch;
 
@@ -192,56 +248,45 @@ static mf_status start(desk *d, mf_workspace *w, char **targets, size_t count, b
         return mf_fail(MF_CANCELLED, "a run is going on already");
     if (l->joinable)
         pthread_join(l->thread, NULL);
-    l->w = w;
-    l->targets = targets;
-    l->target_count = count;
-    l->force = force;
+    l->wanted = *wanted;
     desk_live_clear(&l->live);
     l->running = true;
     l->joinable = !pthread_create(&l->thread, NULL, run, d);
-    if (l->joinable)
+    if (l->joinable) {
+        *wanted = (desk_wanted){0};
         return MF_OK;
+    }
     l->running = false;
-    l->w = NULL;
-    l->targets = NULL;
-    l->target_count = 0;
+    l->wanted = (desk_wanted){0};
     return mf_fail(MF_NO_MEMORY, "no thread for a run");
 }
 
-/* {"targets": [...], "force": true}, both of which may be left out. */
+/* {"targets": [...], "force": true, "pools": [...], "local": false}, all of which may be left out.
+ */
 static mf_status answer_run(desk_request *q, desk_reply *r)
 {
     desk *d = desk_of(q);
-    mf_workspace *w;
-    char **targets;
-    size_t count;
-    json_object *force;
+    desk_wanted wanted;
 
-    MF_TRY(desk_workspace(d, &w));
-    mf_status status = read_targets(q, &targets, &count);
+    mf_status status = read_wanted(q, &wanted);
     if (!status) {
         pthread_mutex_lock(&d->launch.lock);
-        status = start(d, w, targets, count,
-                       json_object_object_get_ex(desk_body(q), "force", &force) &&
-                           json_object_get_boolean(force));
+        status = start(d, &wanted);
         pthread_mutex_unlock(&d->launch.lock);
     }
-    if (status) {
-        free_targets(targets, count);
-        mf_workspace_close(w);
-        return status;
-    }
-    desk_reply_json(r, json_object_new_object());
-    return MF_OK;
+    clear(&wanted);
+    if (!status)
+        desk_reply_json(r, json_object_new_object());
+    return status;
 }
 
 /* With the lock held. */
 static void stop(desk_launch *l)
 {
-    if (!l->running || !l->w)
+    if (!l->running || !l->wanted.w)
         return;
     l->stopping = true;
-    mf_workspace_cancel(l->w);
+    mf_workspace_cancel(l->wanted.w);
 }
 
 void desk_launch_close(desk *d)
@@ -280,7 +325,6 @@ static mf_status answer_running(desk_request *q, desk_reply *r)
     json_object_object_add(o, "running", json_object_new_boolean(l->running));
     json_object_object_add(o, "stopping", json_object_new_boolean(l->stopping));
     json_object_object_add(o, "last", l->state ? json_tokener_parse(l->state) : NULL);
-    json_object_object_add(o, "slots", json_object_new_int64(sysconf(_SC_NPROCESSORS_ONLN)));
     desk_reply_json(r, o);
     pthread_mutex_unlock(&l->lock);
     return MF_OK;

@@ -41,6 +41,7 @@ struct desk_reply {
 /* How the desk is opened; copied. */
 typedef struct desk_options {
     const char *graph, *cache, *plugins, *devices;
+    const char *pools; /* the site's file of pools; NULL: the usual one */
     bool by_version;
     const mf_setting *settings;
     size_t setting_count;
@@ -59,16 +60,23 @@ typedef struct desk_live {
     size_t count, every; /* each `every`-th of a node is kept */
 } desk_live;
 
+/* What a run is to do. launch.c */
+typedef struct desk_wanted {
+    mf_workspace *w;
+    char **targets;
+    size_t target_count;
+    bool force;
+    bool local;                 /* this machine has slots */
+    struct desk_pooled *pooled; /* NULL: this machine alone */
+} desk_wanted;
+
 /* A run in this process. launch.c */
 typedef struct desk_launch {
     pthread_mutex_t lock; /* of all here */
     pthread_t thread;
     bool running, joinable, stopping;
     bool closed; /* no more is begun */
-    mf_workspace *w;
-    char **targets;
-    size_t target_count;
-    bool force;
+    desk_wanted wanted;
     char *state; /* JSON: what a page that comes late is told */
     desk_live live;
 } desk_launch;
@@ -81,7 +89,7 @@ struct desk {
     struct MHD_Daemon *daemon;
     hub *hub;
     pthread_mutex_t lock; /* of what follows */
-    char *graph, *cache, *plugins, *devices;
+    char *graph, *cache, *plugins, *devices, *pools;
     bool by_version;
     mf_setting *settings;
     size_t setting_count;
@@ -91,7 +99,7 @@ struct desk {
     desk_kept kept[DESK_KEPT];
     uint64_t used;
     desk_launch launch;
-    struct desk_look *look;   /* what Look keeps open; look.c */
+    struct desk_look *look;   /* what Look keeps open; looked_at.c */
     struct desk_click *click; /* a scan as a model sees it; click.c */
     struct desk_jobs *jobs;   /* what is computed for a page; job.c */
 };
@@ -121,6 +129,9 @@ bool desk_asset(const char *path, desk_reply *r);
 MF_MUST_USE mf_status desk_server_open(desk *d);
 void desk_server_close(desk *d);
 
+/* kept_artifacts.c; with the lock of the desk held */
+void desk_kept_drop(desk *d);
+
 /* opened_graph.c */
 MF_MUST_USE mf_status desk_new(const desk_options *o, desk **d);
 void desk_free(desk *d);
@@ -128,6 +139,7 @@ void desk_free(desk *d);
  * done the same graph stays open as it was; of another one the errors are what desk_workspace says
  * from then on. Takes `settings`. */
 mf_status desk_reopen(desk *d, const char *graph, mf_setting *settings, size_t count);
+void desk_settings_free(mf_setting *settings, size_t count); /* with their texts */
 
 /* live.c; with the lock of the run held */
 void desk_live_clear(desk_live *l);
@@ -138,7 +150,7 @@ json_object *desk_live_json(const desk_live *l);
 void desk_launch_close(desk *d); /* asks a run to end; no more is begun */
 void desk_launch_join(desk *d);  /* waits for it */
 
-/* look.c */
+/* looked_at.c */
 MF_MUST_USE mf_status desk_look_new(struct desk_look **look);
 void desk_look_free(struct desk_look *look); /* NULL is fine; no request is answered any more */
 

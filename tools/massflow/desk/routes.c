@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-extern const desk_route desk_session_routes[], desk_launch_routes[], desk_drawing_routes[],
-    desk_history_routes[], desk_measure_routes[], desk_look_routes[], desk_click_routes[],
-    desk_job_routes[], desk_example_routes[];
+extern const desk_route desk_session_routes[], desk_node_routes[], desk_launch_routes[],
+    desk_drawing_routes[], desk_history_routes[], desk_measure_routes[], desk_look_routes[],
+    desk_click_routes[], desk_job_routes[], desk_example_routes[], desk_pool_routes[];
 
 static const desk_route *const tables[] = {
-    desk_session_routes, desk_launch_routes,  desk_drawing_routes,
-    desk_history_routes, desk_measure_routes, desk_look_routes,
-    desk_click_routes,   desk_job_routes,     desk_example_routes};
+    desk_session_routes, desk_node_routes,    desk_launch_routes, desk_drawing_routes,
+    desk_history_routes, desk_measure_routes, desk_look_routes,   desk_click_routes,
+    desk_job_routes,     desk_example_routes, desk_pool_routes};
 
 static bool fits(const desk_route *r, const char *path)
 {

@@ -1,4 +1,5 @@
 /* serve.c - the command desk: a local page to run graphs and to look at what came of them. */
+#include "../sites.h"
 #include "../workspace.h"
 #include "parts.h"
 #include "run/process/signals.h"
@@ -169,6 +170,7 @@ static int open_and_serve(const args *a, const mf_setting *settings, size_t coun
                       .cache = args_value(a, "cache"),
                       .plugins = args_value(a, "plugins"),
                       .devices = args_value(a, "device"),
+                      .pools = args_value(a, "pools"),
                       .by_version = code && !strcmp(code, "version"),
                       .settings = settings,
                       .setting_count = count};
@@ -208,6 +210,7 @@ static const option desk_options_list[] = {
     OPTION_DEVICE,
     OPTION_CODE,
     OPTION_PLUGINS,
+    OPTION_POOLS,
     {0, "port", "N", "port of the page on this machine; default: any that is free"},
     {0, "listen", "HOST:PORT",
      "let other machines open the page, too; whoever has its address can"},

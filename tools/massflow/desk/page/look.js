@@ -3,189 +3,15 @@
 
 import {get, getBytes} from "./api.js";
 import {Click} from "./click.js";
-import {colorOf, css, fromHex, hex, pixel} from "./colors.js";
-import {el, put} from "./dom.js";
+import {css} from "./colors.js";
+import {el} from "./dom.js";
 import {Example} from "./example.js";
-import {sameGrid, toIndex, toWorld, voxelAt, worldText} from "./geometry.js";
-import {Plane} from "./plane.js";
+import {sameGrid, toWorld, voxelAt, worldText} from "./geometry.js";
+import {Layer} from "./layer.js";
+import {layerView} from "./layer_list.js";
+import {Pane} from "./pane.js";
 import {Slices} from "./slices.js";
-
-const MOST_ROWS = 400; // of a list; the rest is named
-
-/** Centre and width in HU. */
-const CT_WINDOWS = [["Soft tissue", 40, 400], ["Lung", -600, 1500], ["Bone", 400, 1800], ["Brain", 40, 80],
-  ["Liver", 60, 150]];
-const PERCENT_WINDOWS = [["1 - 99 %", "1", "99"], ["0.5 - 99.5 %", "0.5", "99.5"], ["5 - 95 %", "5", "95"],
-  ["25 - 99.5 %", "25", "99.5"]];
-
-/** [name, low, high] of windows that suit a volume, the usual one first. */
-export function presetsOf(volume) {
-  const r = volume.range, at = r.percentiles;
-  const whole = ["All values", r.min, r.max];
-  if (volume.modality === "CT" && (!volume.unit || volume.unit === "HU"))
-    return [...CT_WINDOWS.map(([name, c, w]) => [name, c - w / 2, c + w / 2]), whole];
-  const list = [...PERCENT_WINDOWS.map(([name, a, b]) => [name, at[a], at[b]]), whole];
-  const other = list.filter(([, a, b], i) => b > a && !list.slice(0, i).some(([, c, d]) => a === c && b === d));
-  return other.length ? other : [whole];
-}
-
-const number = (v) => (Number.isInteger(v) ? String(v) : Number(v.toPrecision(6)).toString());
-
-/* ---- layers ---------------------------------------------------------------------------------- */
-
-/** Labels or masks over a volume. */
-class Layer {
-  constructor(look, volume, name) {
-    Object.assign(this, {look, volume, name, on: true, opacity: 0.45, chosen: null, sort: "number"});
-    this.hidden = new Set();  // values that are off
-    this.colors = new Map();  // value -> [r, g, b] where it is not the usual one
-    this.items = null;        // [{value, name, voxels, at, score, slice, axis}] once they are listed
-    this.table = null;
-  }
-
-  /** Values of voxels are labels, or 1 + the number of a mask. */
-  get masks() {
-    return this.volume.kind === "masks";
-  }
-
-  color(value) {
-    return this.colors.get(value) ?? colorOf(value);
-  }
-
-  setColor(value, rgb) {
-    this.colors.set(value, rgb);
-    this.table = null;
-  }
-
-  /** Masks that are shown, as the server wants them; undefined: all. What a hidden mask covers is seen. */
-  get only() {
-    if (!this.masks || !this.hidden.size || !this.items) return undefined;
-    return this.items.filter((i) => !this.hidden.has(i.value)).map((i) => i.value - 1).sort((a, b) => a - b).join(",");
-  }
-
-  /** The mask that is chosen, alone: it lies above those that it overlaps. */
-  get above() {
-    return this.masks && this.chosen !== null && !this.hidden.has(this.chosen) ? String(this.chosen - 1) : null;
-  }
-
-  changed() {
-    this.table = null;
-    this.look.redraw();
-  }
-
-  pixelOf() {
-    if (!this.table) {
-      const known = new Map(), {chosen} = this;
-      this.table = (value) => {
-        if (!value) return 0;
-        let p = known.get(value);
-        if (p === undefined) {
-          const off = this.hidden.has(value);
-          p = off ? 0 : pixel(this.color(value), chosen === null || chosen === value ? 255 : 70);
-          known.set(value, p);
-        }
-        return p;
-      };
-    }
-    return this.table;
-  }
-
-  async list() {
-    const ml = this.volume.spacing.reduce((a, b) => a * b, 1) / 1000;
-    if (this.masks) {
-      const {masks} = await get("/api/look/masks", {id: this.volume.id});
-      this.items = masks.map((m) => ({...m, value: m.mask + 1, name: `mask ${m.mask}`, ml: m.voxels * ml}));
-    } else {
-      const {labels} = await get("/api/look/labels", {id: this.volume.id});
-      this.items = labels.map((l) => ({...l, value: l.label, name: l.name ?? `label ${l.label}`, ml: l.voxels * ml}));
-      for (const l of labels) if (l.color) this.colors.set(l.label, l.color);
-    }
-    this.table = null;
-  }
-
-  nameOf(value) {
-    return this.items?.find((i) => i.value === value)?.name ?? (this.masks ? `mask ${value - 1}` : `label ${value}`);
-  }
-}
-
-/* ---- panes ----------------------------------------------------------------------------------- */
-
-/** A volume in three planes. */
-class Pane {
-  constructor(look, parent) {
-    this.look = look;
-    this.volume = null;
-    this.window = [0, 1];
-    this.root = el("section", {class: "pane"});
-    parent.append(this.root);
-    this.planes3 = [0, 1, 2].map((n) => new Plane(this, n, this.root));
-  }
-
-  get planes() {
-    return this.volume[this.look.side];
-  }
-
-  /** Those of its layers that lie on its voxels. */
-  get layers() {
-    return this.look.layers.filter((l) => sameGrid(l.volume, this.volume));
-  }
-
-  open(volume) {
-    this.volume = volume;
-    [, ...this.window] = presetsOf(volume)[0];
-    for (const p of this.planes3) p.reset();
-  }
-
-  close() {
-    for (const p of this.planes3) this.look.slices.forget(p);
-    this.root.remove();
-  }
-
-  /** The voxel at the crosshair; null where that lies outside. */
-  index() {
-    return this.volume && voxelAt(this.volume, this.look.world);
-  }
-
-  goto(ijk) {
-    this.look.goto(toWorld(this.volume.affine, ijk));
-  }
-
-  /** Goes by whole slices along an axis. What lies between voxels along the others stays. */
-  step(axis, steps) {
-    const at = toIndex(this.volume.affine, this.look.world);
-    const to = Math.floor(at[axis] + 0.5) + steps;
-    at[axis] = Math.min(this.volume.size[axis] - 1, Math.max(0, to));
-    this.look.goto(toWorld(this.volume.affine, at));
-  }
-
-  dragWindow(dx, dy) {
-    const [low, high] = this.window, r = this.volume.range;
-    const unit = Math.max((r.max - r.min) / 1000, (high - low) / 400, 1e-9);
-    const width = Math.max(unit, high - low + dx * unit), centre = (low + high) / 2 + dy * unit;
-    this.setWindow(centre - width / 2, centre + width / 2);
-  }
-
-  setWindow(low, high) {
-    this.window = [low, high];
-    this.look.showWindow(this);
-    this.look.redraw();
-  }
-
-  /** The value under the crosshair, of a volume or of a layer; null where it is not there yet. */
-  valueOf(volume, only) {
-    const index = this.index();
-    if (!index) return null;
-    for (const p of this.planes) {
-      const slice = this.look.slices.get(volume, p.across, index[p.across], only);
-      if (!slice) continue;
-      const [a, b] = [0, 1, 2].filter((axis) => axis !== p.across);
-      return slice.data[index[b] * slice.columns + index[a]];
-    }
-    return null;
-  }
-}
-
-/* ---- the part -------------------------------------------------------------------------------- */
+import {number, presetsOf} from "./windows.js";
 
 export class Look {
   constructor(root) {
@@ -425,82 +251,13 @@ export class Look {
   showLayers() {
     this.example.refresh();
     this.layerBox.replaceChildren(...this.layers.map((l) => this.layerView(l)));
+    this.layerBox.replaceChildren(...this.layers.map((l) => layerView(this, l)));
   }
 
   dropLayer(layer) {
     this.layers = this.layers.filter((l) => l !== layer);
     this.showLayers();
     this.redraw();
-  }
-
-  layerView(layer) {
-    const on = el("input", {type: "checkbox", checked: layer.on, onchange: () => { layer.on = on.checked; this.redraw(); }});
-    const opacity = el("input", {type: "range", min: 0, max: 1, step: 0.05, value: layer.opacity,
-      oninput: () => { layer.opacity = Number(opacity.value); this.redraw(); }});
-    opacity.setAttribute("aria-label", `opacity of ${layer.name}`);
-    const drop = el("button", {type: "button", class: "small", title: "take away", onclick: () => this.dropLayer(layer)}, "\u2715");
-    const save = el("a", {href: `/api/look/file?id=${layer.volume.id}`, download: "", title: "download as NIfTI"}, "save");
-    const box = el("section", {class: "layer"},
-      el("header", {}, el("label", {class: "check"}, on, layer.name), el("span", {class: "layer-does"}, save, drop)), opacity);
-    if (!layer.items) box.append(el("p", {class: "quiet"}, "counting"));
-    else box.append(this.listView(layer));
-    return box;
-  }
-
-  sorted(layer) {
-    const by = {number: (a, b) => a.value - b.value, name: (a, b) => a.name.localeCompare(b.name, undefined, {numeric: true}),
-      score: (a, b) => b.score - a.score, volume: (a, b) => b.voxels - a.voxels,
-      slice: (a, b) => (a.slice ?? -1) - (b.slice ?? -1)};
-    return [...layer.items].sort(by[layer.sort] ?? by.number);
-  }
-
-  listView(layer) {
-    const columns = layer.masks ? [["number", "Mask"], ["score", "Score"], ["volume", "ml"], ["slice", "Seed"]] :
-      [["name", "Label"], ["volume", "ml"]];
-    const head = el("tr", {}, el("th", {}, el("input", {type: "checkbox", title: "all or none",
-      checked: layer.hidden.size === 0, onchange: (event) => {
-        layer.hidden = event.target.checked ? new Set() : new Set(layer.items.map((i) => i.value));
-        layer.changed();
-        this.showLayers();
-      }})), ...columns.map(([key, text]) => el("th", {"aria-sort": layer.sort === key ? "ascending" : "none"},
-      el("button", {type: "button", class: "sort", onclick: () => { layer.sort = key; this.showLayers(); }}, text))));
-    const items = this.sorted(layer);
-    const table = el("table", {class: "items"}, el("thead", {}, head),
-      el("tbody", {}, ...items.slice(0, MOST_ROWS).map((i) => this.itemView(layer, i))));
-    const parts = [table];
-    if (items.length > MOST_ROWS) parts.push(el("p", {class: "quiet"}, `and ${items.length - MOST_ROWS} more`));
-    if (!items.length) parts.push(el("p", {class: "quiet"}, layer.masks ? "no masks" : "no labels"));
-    return el("div", {class: "items-box"}, ...parts);
-  }
-
-  itemView(layer, item) {
-    const on = el("input", {type: "checkbox", checked: !layer.hidden.has(item.value), onchange: () => {
-      if (on.checked) layer.hidden.delete(item.value);
-      else layer.hidden.add(item.value);
-      layer.changed();
-    }});
-    on.setAttribute("aria-label", `show ${item.name}`);
-    const color = el("input", {type: "color", value: hex(layer.color(item.value)), oninput: () => {
-      layer.setColor(item.value, fromHex(color.value));
-      this.redraw();
-    }});
-    color.setAttribute("aria-label", `colour of ${item.name}`);
-    const go = el("button", {type: "button", class: "go", title: "go there", onclick: () => this.choose(layer, item)}, item.name);
-    const cell = (text) => el("td", {class: "number"}, text);
-    const row = el("tr", {}, el("td", {}, on, color), el("td", {}, go));
-    if (layer.masks) row.append(cell(item.score.toFixed(2)));
-    row.append(cell(item.ml < 10 ? item.ml.toFixed(2) : item.ml.toFixed(0)));
-    if (layer.masks) row.append(cell(item.slice === undefined ? "" : `${"xyz"[item.axis]} ${item.slice + 1}`));
-    row.classList.toggle("chosen", layer.chosen === item.value);
-    row.style.setProperty("--color", css(layer.color(item.value)));
-    return row;
-  }
-
-  choose(layer, item) {
-    layer.chosen = layer.chosen === item.value ? null : item.value;
-    layer.changed();
-    if (layer.chosen !== null) this.goto(toWorld(layer.volume.affine, item.at));
-    this.showLayers();
   }
 
   /* ---- drawing ---- */

@@ -26,7 +26,7 @@ export function paint(canvas, slice, plane, pixelOf) {
 }
 
 export class Plane {
-  /** pane: what it belongs to; see look.js. number: 0 axial, 1 coronal, 2 sagittal. */
+  /** pane: what it belongs to; see pane.js. number: 0 axial, 1 coronal, 2 sagittal. */
   constructor(pane, number, parent) {
     this.pane = pane;
     this.number = number;

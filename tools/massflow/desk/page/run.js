@@ -5,6 +5,7 @@ import {events, get, post} from "./api.js";
 import {drawGraph} from "./graph.js";
 import {settingsForm} from "./settings.js";
 import {nodeView} from "./node.js";
+import {placesForm, workersView} from "./places.js";
 
 export const title = "Run";
 
@@ -21,7 +22,7 @@ class Run extends EventTarget {
   memory = 0;
   text = "";            // how the last one ended, or a notice
   bad = false;
-  slots = 0;
+  slots = 0;            // of this process
   turns = 0;            // beginnings and ends heard of
 
   async read() {
@@ -29,7 +30,6 @@ class Run extends EventTarget {
     if (turns !== this.turns) return this.read();  // the answer is older than what was heard meanwhile
     this.running = now.running;
     this.stopping = now.stopping;
-    this.slots = now.slots;
     if (now.last) this.take(now.last);
     this.dispatchEvent(new Event("change"));
   }
@@ -47,6 +47,7 @@ class Run extends EventTarget {
       case "tick":
         this.active = event.active;
         this.memory = event.memory;
+        this.slots = event.slots;
         for (const active of event.active) this.state.set(active.node, "running");
         break;
       case "started":
@@ -64,6 +65,7 @@ class Run extends EventTarget {
         break;
       case "notice":
         this.text = event.text;
+        this.bad = !!event.wrong;
         break;
       case "stopping":
         this.stopping = true;
@@ -118,6 +120,8 @@ export function open(place, desk) {
   const names = el("datalist", {id: "target-names"});
   const form = settingsForm(desk, (error) => tell(error));
   const node = nodeView(side, desk, {choose, target, stateOf});
+  const places = placesForm();
+  const workers = workersView(() => !place.hidden && (run.running || !!node.other()));
 
   place.append(
     el("div", {class: "settings"},
@@ -125,10 +129,11 @@ export function open(place, desk) {
       el("div", {class: "actions"}, start, stop),
       el("label", {for: "targets"}, "Targets"), targets, names,
       el("p", {id: "targets-help", class: "soft hint"}, "Stages or nodes, separated by blanks; empty: all."),
+      places.element,
       form.element),
     el("div", {class: "middle"},
       el("div", {class: "status"}, counts, facts, bar, legend),
-      said, canvas, active),
+      said, canvas, active, workers.element),
     side);
 
   function tell(error) {
@@ -150,7 +155,7 @@ export function open(place, desk) {
       run.text = "";
       run.bad = false;
       run.running = true;  // before asking: a run of cached nodes may end before the answer is here
-      await post("/api/run", {targets: wanted()});
+      await post("/api/run", {targets: wanted(), ...places.wanted()});
     } catch (error) {
       await run.read().catch(() => {});
       tell(error);
@@ -190,7 +195,7 @@ export function open(place, desk) {
         ...devices(names)].filter(Boolean).join(", ");
     }
     if (!run.running) return "";
-    return [`${run.active.length} running on ${run.slots} worker slots`, run.memory && `${bytes(run.memory)} resident`,
+    return [`${run.active.length} running`, run.slots && `${run.slots} worker slots here`, run.memory && `${bytes(run.memory)} resident`,
       ...devices(run.active.map((a) => a.node))].filter(Boolean).join(", ");
   }
 
@@ -235,6 +240,7 @@ export function open(place, desk) {
     run.ofFile = !!session.trouble;
     put(names, session.stages.map((stage) => el("option", {value: stage.name})));
     form.update();
+    places.refresh().catch(tell);
     drawing.load(session);
     draw();
   });
@@ -262,6 +268,7 @@ export function open(place, desk) {
   });
   run.read().then(draw, tell);
   form.update();
+  places.refresh().catch(tell);
   if (desk.session.graph) drawing.load(desk.session);
   if (desk.nodes.length) node.readOutcomes().then(draw);
 }
