@@ -3,6 +3,7 @@
 
 import {post} from "./api.js";
 import {el, put, seconds} from "./dom.js";
+import {choose} from "./layer_list.js";
 
 const OBJECT = "object"; // the choice of what was clicked
 
@@ -92,7 +93,7 @@ export class Example {
       const settings = `Settings of ${answer.from}. `;
       if (!layer.items.length) put(this.note, `Nothing was found. ${settings}`);
       else {
-        this.look.choose(layer, layer.items[0]);
+        choose(this.look, layer, layer.items[0]);
         put(this.note, `Found in ${seconds(answer.seconds)}, by the example of ${from}. ${settings}`,
           "It is kept in the cache; \"save\" writes it as NIfTI.");
       }

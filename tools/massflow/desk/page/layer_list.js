@@ -70,7 +70,7 @@ function itemView(look, layer, item) {
   return row;
 }
 
-function choose(look, layer, item) {
+export function choose(look, layer, item) {
   layer.chosen = layer.chosen === item.value ? null : item.value;
   layer.changed();
   if (layer.chosen !== null) look.goto(toWorld(layer.volume.affine, item.at));

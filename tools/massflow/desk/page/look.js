@@ -250,7 +250,6 @@ export class Look {
 
   showLayers() {
     this.example.refresh();
-    this.layerBox.replaceChildren(...this.layers.map((l) => this.layerView(l)));
     this.layerBox.replaceChildren(...this.layers.map((l) => layerView(this, l)));
   }
 
