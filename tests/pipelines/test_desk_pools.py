@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """massflow desk with workers of pools: which there are, a run with them, what is refused: test_desk_pools.py MASSFLOW"""
 import os
+import re
 
 import harness
 from desk import PHANTOMS, Desk, Pools, until_ended
@@ -51,6 +52,17 @@ class AtWorkers(harness.Massflow):
         d = self.desk()
         end = d.run({"pools": ["here"]})[-1]
         self.assertEqual((end["status"], end["counts"]["done"]), ("done", 6))
+
+    def test_commands_end_with_their_workers(self):
+        """The run tells its workers to go before it waits for the commands of a pool: none of them is killed."""
+        self.write("graph.yaml", self.pools.graph)
+        with open(self.path("pools.yaml"), encoding="utf-8") as file:
+            self.write("pools.yaml", re.sub(r"(here: .*command: ')(.*)('})", r"\1(\2); echo $? >ended\3", file.read()))
+        self.pools.go()
+        out = self.massflow("run", "graph.yaml", "--pools", "pools.yaml", "--pool", "here", "--local", "0")
+        self.assertIn("finished: 2 run", out)
+        with open(self.path("ended"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "0\n")
 
     def test_stop(self):
         self.write("graph.yaml", self.pools.graph)

@@ -275,6 +275,8 @@ void run_pools_end(run_pools *r)
 {
     for (size_t i = 0; r->pools && i < r->count; i++)
         mf_pools_connected(r->pools, i, connected(r, r->chosen[i]->name));
+    if (r->pools)
+        mf_workers_dismiss(r->workers); /* their commands end with them */
     mf_pools_free(r->pools);
     r->pools = NULL;
 }

@@ -743,17 +743,30 @@ mf_status mf_workers_open(const mf_workers_options *options, mf_workers **worker
     return MF_OK;
 }
 
-static void end_worker(worker *w)
+static bool is_lost(worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool lost = w->lost;
+    pthread_mutex_unlock(&w->lock);
+    return lost;
+}
+
+static void dismiss(worker *w)
 {
     mf_packet none = {0};
 
     pthread_mutex_lock(&w->lock);
-    bool lost = w->lost;
+    bool told = w->lost || w->dismissed;
+    w->dismissed = true;
     pthread_mutex_unlock(&w->lock);
-    if (!lost)
+    if (!told)
         mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
+}
+
+static void end_worker(worker *w)
+{
     /* It closes when it has heard that; who does not is not waited for long. */
-    if (!lost) {
+    if (!is_lost(w)) {
         struct pollfd gone = {.fd = mf_link_socket(w->link), .events = POLLRDHUP};
         poll(&gone, 1, 1000);
     }
@@ -762,21 +775,29 @@ static void end_worker(worker *w)
     free_worker(w);
 }
 
-void mf_workers_close(mf_workers *all)
+void mf_workers_dismiss(mf_workers *all)
 {
-    if (!all)
-        return;
     pthread_mutex_lock(&all->lock);
     all->closing = true;
     pthread_mutex_unlock(&all->lock);
     if (all->threaded) {
         wake(all);
         pthread_join(all->thread, NULL);
+        all->threaded = false;
     }
     pthread_mutex_lock(&all->lock);
     while (all->joining)
         pthread_cond_wait(&all->calm, &all->lock);
     pthread_mutex_unlock(&all->lock);
+    for (size_t i = 0; i < all->count; i++)
+        dismiss(all->list[i]);
+}
+
+void mf_workers_close(mf_workers *all)
+{
+    if (!all)
+        return;
+    mf_workers_dismiss(all);
     for (size_t i = 0; i < all->count; i++)
         end_worker(all->list[i]);
     mf_spool_close(all->spool);

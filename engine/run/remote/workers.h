@@ -27,7 +27,10 @@ typedef struct mf_workers_options {
 } mf_workers_options;
 
 MF_MUST_USE mf_status mf_workers_open(const mf_workers_options *options, mf_workers **workers);
-/* Tells all that the run is over. NULL is fine. No node may run any more. */
+/* Tells all that the run is over, and takes no more; waits for none of them. No node may run any
+ * more. */
+void mf_workers_dismiss(mf_workers *workers);
+/* The same, and waits until they are gone. NULL is fine. */
 void mf_workers_close(mf_workers *workers);
 const char *mf_workers_address(const mf_workers *workers); /* "127.0.0.1:40123" */
 
