@@ -10,13 +10,13 @@ import time
 class Relay:
     """From a port of its own to an address (HOST:PORT), a context. `delay`: seconds each way. `cut`: after so many
     bytes from the worker to the run the connection is reset; the next number is of the next connection. Those after
-    the last number are left alone."""
+    the last number are left alone. `cut_back`: the same of bytes from the run to the worker."""
 
-    def __init__(self, to, delay=0.0, cut=()):
+    def __init__(self, to, delay=0.0, cut=(), cut_back=()):
         host, _, port = to.rpartition(":")
         self.to = host, int(port)
         self.delay = delay
-        self.cut = collections.deque(cut)
+        self.cut, self.cut_back = collections.deque(cut), collections.deque(cut_back)
         self.cuts = 0
         self.server = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.server.getsockname()[1]
@@ -42,8 +42,8 @@ class Relay:
                     worker.close()
                     continue
                 self.sockets += [worker, run]
-                most = self.cut.popleft() if self.cut else None
-                for source, sink, limit in ((worker, run, most), (run, worker, None)):
+                most, most_back = (limits.popleft() if limits else None for limits in (self.cut, self.cut_back))
+                for source, sink, limit in ((worker, run, most), (run, worker, most_back)):
                     source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     threading.Thread(target=self.pass_on, args=(source, sink, limit), daemon=True).start()
 

@@ -433,18 +433,21 @@ stages:
         os.mkdir(self.path("far"))
 
     def run_there(self, cache, code=0, folder="far", scripts="/proc/self/cwd/scripts", size="1GB",
-                  change=None):
-        """A run whose nodes are all at one worker, in another folder; what it says."""
+                  change=None, cut_back=()):
+        """A run whose nodes are all at one worker, in another folder; what it says. The link is cut after so many bytes
+        that the run has sent."""
         run = self.start("run", "g.yaml", "--cache", cache, "--listen", "127.0.0.1:0", "--token", "token", "--local", "0",
                          "--set", f"scripts={scripts}")
         where = self.until(run, r"listening at (127\.0\.0\.1:\d+)").group(1)
-        worker = self.popen([MASSFLOW, "worker", "--connect", where, "--token", self.path("token"), "--cache",
-                             self.path("worker"), "--slots", "2", "--cache-size", size, "--plugins", self.path("plugins")],
-                            cwd=self.path(folder))
-        if change:
-            change(run)
-        said = self.rest(run, code)
-        self.rest(worker)
+        with Relay(where, cut_back=cut_back) as relay:
+            worker = self.popen([MASSFLOW, "worker", "--connect", relay.address if cut_back else where, "--token",
+                                 self.path("token"), "--cache", self.path("worker"), "--slots", "2", "--cache-size", size,
+                                 "--plugins", self.path("plugins")], cwd=self.path(folder))
+            if change:
+                change(run)
+            said = self.rest(run, code)
+            self.rest(worker)
+        self.assertEqual(relay.cuts, len(cut_back))
         return said
 
     def ids(self, cache):
@@ -478,6 +481,20 @@ stages:
         self.assertEqual(self.read_bytes(raw), data)
         self.assertEqual(sum(os.stat(self.path(f"worker/files/{copy}")).st_ctime_ns != time
                              for copy, time in before.items()), 1)
+
+    def test_link_lost_in_a_copy(self):
+        """The worker joins again, and has whole files in the end."""
+        self.write("ct.mhd", "ObjectType = Image\nNDims = 3\nDimSize = 150 140 130\nElementSpacing = 1 2 3\n"
+                             "ElementType = MET_UCHAR\nElementDataFile = ct.raw\n")
+        noise = random.Random(5).randbytes(150 * 140 * 130)
+        self.write("ct.raw", noise)
+        self.massflow("run", "g.yaml", "--cache", "alone")
+        said = self.run_there("cut", cut_back=(150_000, 1_000_000, 1_400_000))
+        self.assertEqual(self.ids("cut"), self.ids("alone"), said)
+        self.massflow("cache", "verify", "--cache", "cut")
+        [copy] = [copy for copy, files in self.copies().items() if "ct.raw" in files]
+        self.assertEqual(self.read_bytes(self.path(f"worker/files/{copy}/ct.raw")), noise)
+        self.assertEqual(len(self.copies()), 3)  # nothing half is left
 
     def test_errors_name_the_users_path(self):
         self.write("labels.nii.gz", b"no scan")
