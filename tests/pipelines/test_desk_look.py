@@ -191,7 +191,27 @@ class Look(Page):
         self.show("look-layer", "patient[case=000].labels")
         self.until(lambda: len(self.all(".layer .items")) == 2, "labels are listed")
         self.look("look-labels")
+        self.of_one_case()
         self.refused()
+
+    def of_one_case(self):
+        """Scans of several cases on the same voxels: the layers of one are never over another, unless it is asked for."""
+        self.all(".layer:last-child .items .go")[0].click()
+        self.until(lambda: self.all(".look-label"), "a label is seen")
+        self.show("look-beside", "patient[case=001].volume")
+        self.until(lambda: len(self.all(".pane")) == 2, "there are two")
+        self.shown("patient[case=001]")
+        self.assertEqual(len(self.all(".layer")), 2)
+        first, second = self.browser.execute_script(
+            "return [...document.querySelectorAll('.look-status > div')].map((d) => d.querySelectorAll('.look-label').length)")
+        self.assertEqual((first > 0, second), (True, 0))
+        self.show("look-beside", "none")
+        self.show("look-volume", "patient[case=001].volume")
+        self.until_text(".look-status .look-name", "patient[case=001].volume")
+        self.until(lambda: not self.all(".layer"), "the layers of another case are gone")
+        self.show("look-layer", "patient[case=000].labels")
+        self.until_text(".layer header", "patient[case=000].labels")
+        self.until(lambda: self.all(".layer .items"), "labels are listed")
 
     def refused(self):
         """Slices that are not there, and what has no planes."""

@@ -32,12 +32,12 @@ export class Example {
     return this.look.panes[0]?.volume;
   }
 
-  /** Entries of label maps that lie on the volume and are results of the graph, as it is now. */
+  /** Entries of label maps over the volume that are results of the graph, as it is now, and of no other case. */
   *labels() {
-    const known = new Map(this.look.known.map((k) => [k.id, k]));
-    for (const layer of this.look.panes[0]?.layers ?? []) {
-      const result = known.get(layer.volume.id);
-      if (layer.masks || !result) continue;
+    const known = new Map(this.look.known.map((k) => [k.id, k])), pane = this.look.panes[0];
+    for (const layer of pane?.layers ?? []) {
+      const result = known.get(layer.volume.id), of = this.look.caseOf(layer.volume.id);
+      if (layer.masks || !result || (of !== null && of !== pane.case)) continue;
       for (const item of layer.items ?? []) yield {layer, result, item};
     }
   }

@@ -5,8 +5,9 @@ import {colorOf, pixel} from "./colors.js";
 
 /** Labels or masks over a volume. */
 export class Layer {
-  constructor(look, volume, name) {
-    Object.assign(this, {look, volume, name, on: true, opacity: 0.45, chosen: null, sort: "number"});
+  /** over: the case of the volumes that it is drawn over. */
+  constructor(look, volume, name, over) {
+    Object.assign(this, {look, volume, name, case: over, on: true, opacity: 0.45, chosen: null, sort: "number"});
     this.hidden = new Set();  // values that are off
     this.colors = new Map();  // value -> [r, g, b] where it is not the usual one
     this.items = null;        // [{value, name, voxels, at, score, slice, axis}] once they are listed

@@ -113,6 +113,11 @@ export class Look {
     return this.known.find((k) => k.id === id)?.label ?? `earlier result ${id.slice(0, 8)}`;
   }
 
+  /** The case of the node whose result it is; null where there is none. */
+  caseOf(id) {
+    return /\[(?:[^\]]*,)?case=([^,\]]*)/.exec(this.known.find((k) => k.id === id)?.output ?? "")?.[1] ?? null;
+  }
+
   async volume(id) {
     if (!this.volumes.has(id)) this.volumes.set(id, {...await get("/api/look/volume", {id}), id});
     return this.volumes.get(id);
@@ -127,7 +132,7 @@ export class Look {
     if (!this.panes.length) this.panes.push(new Pane(this, this.stage));
     this.panes[0].open(volume);
     if (!inside) this.world = toWorld(volume.affine, volume.size.map((n) => Math.floor(n / 2)));
-    this.layers = this.layers.filter((l) => this.panes.some((p) => sameGrid(l.volume, p.volume)));
+    this.layers = this.layers.filter((l) => this.panes.some((p) => p.takes(l)));
     this.opened();
   }
 
@@ -138,7 +143,7 @@ export class Look {
       this.panes.push(new Pane(this, this.stage));
       this.panes[1].open(volume);
     }
-    this.layers = this.layers.filter((l) => this.panes.some((p) => sameGrid(l.volume, p.volume)));
+    this.layers = this.layers.filter((l) => this.panes.some((p) => p.takes(l)));
     this.opened();
   }
 
@@ -156,10 +161,12 @@ export class Look {
     this.addLayer.value = "";
     if (!id || this.layers.some((l) => l.volume.id === id)) return null;
     const volume = await this.volume(id);
-    if (!this.panes.some((p) => sameGrid(volume, p.volume)))
+    const panes = this.panes.filter((p) => sameGrid(volume, p.volume)), of = this.caseOf(id);
+    if (!panes.length)
       throw new Error(`${name} lies on other voxels than the volume that is shown. ` +
         "Show the volume that it was made from, here or beside.");
-    const layer = new Layer(this, volume, name);
+    const pane = panes.find((p) => of !== null && p.case === of) ?? panes[0];
+    const layer = new Layer(this, volume, name, pane.case);
     this.layers.push(layer);
     this.redraw();
     await layer.list();

@@ -10,6 +10,7 @@ export class Pane {
   constructor(look, parent) {
     this.look = look;
     this.volume = null;
+    this.case = null; // of its node; null: it has none, or it is not known
     this.window = [0, 1];
     this.root = el("section", {class: "pane"});
     parent.append(this.root);
@@ -20,13 +21,18 @@ export class Pane {
     return this.volume[this.look.side];
   }
 
-  /** Those of its layers that lie on its voxels. */
+  /** Whether a layer is drawn over it: it lies on its voxels, and was put over a volume of its case. */
+  takes(layer) {
+    return sameGrid(layer.volume, this.volume) && layer.case === this.case;
+  }
+
   get layers() {
-    return this.look.layers.filter((l) => sameGrid(l.volume, this.volume));
+    return this.look.layers.filter((l) => this.takes(l));
   }
 
   open(volume) {
     this.volume = volume;
+    this.case = this.look.caseOf(volume.id);
     [, ...this.window] = presetsOf(volume)[0];
     for (const p of this.planes3) p.reset();
   }
