@@ -552,6 +552,27 @@ static void ask_back(worker *w)
     mf_packet_clear(&keys);
 }
 
+static bool is_lost(worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool lost = w->lost;
+    pthread_mutex_unlock(&w->lock);
+    return lost;
+}
+
+/* Tells it, once, that it may go. */
+static void dismiss(worker *w)
+{
+    mf_packet none = {0};
+
+    pthread_mutex_lock(&w->lock);
+    bool told = w->lost || w->dismissed;
+    w->dismissed = true;
+    pthread_mutex_unlock(&w->lock);
+    if (!told)
+        mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
+}
+
 static void beat(mf_workers *all)
 {
     pthread_mutex_lock(&all->lock);
@@ -564,7 +585,7 @@ static void beat(mf_workers *all)
         pthread_mutex_lock(&w->lock);
         bool lost = w->lost, cancel = w->cancel_due, closes = w->lost && !w->channels && !w->closed;
         w->closed |= closes;
-        bool dismiss = w->leaving && !w->dismissed && !w->channels;
+        bool may_go = w->leaving && !w->dismissed && !w->channels;
         pthread_mutex_unlock(&w->lock);
         if (closes) /* workers come and go for as long as a run lasts */
             mf_link_close(w->link);
@@ -580,13 +601,8 @@ static void beat(mf_workers *all)
         }
         if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
             ask_back(w);
-        if (dismiss && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)) {
-            mf_packet none = {0};
-            mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
-            pthread_mutex_lock(&w->lock);
-            w->dismissed = true;
-            pthread_mutex_unlock(&w->lock);
-        }
+        if (may_go && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT))
+            dismiss(w);
         mf_link_beat(w->link);
     }
 }
@@ -741,26 +757,6 @@ mf_status mf_workers_open(const mf_workers_options *options, mf_workers **worker
     all->options.address = all->options.spool = NULL; /* the caller's */
     *workers = all;
     return MF_OK;
-}
-
-static bool is_lost(worker *w)
-{
-    pthread_mutex_lock(&w->lock);
-    bool lost = w->lost;
-    pthread_mutex_unlock(&w->lock);
-    return lost;
-}
-
-static void dismiss(worker *w)
-{
-    mf_packet none = {0};
-
-    pthread_mutex_lock(&w->lock);
-    bool told = w->lost || w->dismissed;
-    w->dismissed = true;
-    pthread_mutex_unlock(&w->lock);
-    if (!told)
-        mf_error_free(mf_link_send(w->link, MF_LINK_BYE, 0, &none));
 }
 
 static void end_worker(worker *w)
