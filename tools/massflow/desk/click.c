@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct desk_click desk_click;
 struct desk_click {
@@ -262,9 +261,7 @@ static mf_status segment(desk_click *c, click_job *j, prompts *p, desk_reply *r)
     const double start = mf_seconds();
     mf_workspace *w;
     mf_artifact *masks;
-    prompts_to_world(p, &c->grid);
-    const click_prompts mm = {p->axis, p->points, p->xyz[0], p->labels,
-                              p->corners ? p->box[0] : NULL};
+    const click_prompts mm = prompts_to_world(p, &c->grid);
     MF_TRY(open_graph(j, &mm, &w));
     mf_status status = desk_job_run(&j->job, w, &target, 1);
     if (!status)
@@ -290,7 +287,7 @@ static mf_status answer_click(desk_request *q, desk_reply *r,
     desk_click *c = desk_of(q)->click;
     prompts *p = malloc(sizeof *p);
     click_job j = {0};
-    mf_status status = p ? prompts_read(desk_body(q), p) : mf_no_memory(sizeof *p, "prompts");
+    mf_status status = p ? prompts_read(q, desk_body(q), p) : mf_no_memory(sizeof *p, "prompts");
     if (!status)
         status = begin(q, &j);
     if (!status) {

@@ -60,6 +60,11 @@ MF_MUST_USE mf_status desk_query_real(const desk_request *q, const char *name, d
 MF_MUST_USE mf_status desk_body_text(const desk_request *q, const char *name, const char **text);
 MF_MUST_USE mf_status desk_body_int(const desk_request *q, const char *name, int64_t min,
                                     int64_t max, int64_t *value);
+/* The same of an object in it. */
+MF_MUST_USE mf_status desk_field_text(const desk_request *q, json_object *of, const char *name,
+                                      const char **text);
+MF_MUST_USE mf_status desk_field_int(const desk_request *q, json_object *of, const char *name,
+                                     int64_t min, int64_t max, int64_t *value);
 
 /* ---- replies --------------------------------------------------------------------------------- */
 

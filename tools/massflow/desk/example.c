@@ -42,34 +42,32 @@ static void clear(search *s)
 /* ---- the request ----------------------------------------------------------------------------- */
 
 /* {"output": "scan[case=012].volume", "id": ID} */
-static mf_status read_named(json_object *o, const char *name, const mf_workspace *w,
-                            const char *type, named *n)
+static mf_status read_named(const desk_request *q, json_object *o, const char *name,
+                            const mf_workspace *w, const char *type, named *n)
 {
-    json_object *given = NULL, *output = NULL, *id = NULL;
+    json_object *given = NULL;
     if (!json_object_object_get_ex(o, name, &given) ||
-        !json_object_object_get_ex(given, "output", &output) ||
-        !json_object_object_get_ex(given, "id", &id) ||
-        !json_object_is_type(output, json_type_string) ||
-        !json_object_is_type(id, json_type_string))
+        !json_object_is_type(given, json_type_object))
         return mf_fail(MF_INVALID, "'%s' has to be {\"output\": NAME, \"id\": ID} of a %s", name,
                        type);
-    n->output = json_object_get_string(output);
-    n->id = json_object_get_string(id);
+    MF_TRY(desk_field_text(q, given, "output", &n->output));
+    MF_TRY(desk_field_text(q, given, "id", &n->id));
     MF_TRY(desk_output_check(w, n->output, type));
     n->included = desk_output_included(n->output);
     return n->included ? MF_OK : mf_no_memory(0, "a graph");
 }
 
 /* An object: {"axis", "slice", "points", "box", "model": {...} or null}. */
-static mf_status read_object(json_object *o, const mf_workspace *w, search *s)
+static mf_status read_object(const desk_request *q, json_object *o, const mf_workspace *w,
+                             search *s)
 {
     json_object *model = NULL;
     s->prompts = malloc(sizeof *s->prompts);
     if (!s->prompts)
         return mf_no_memory(sizeof *s->prompts, "prompts");
-    MF_TRY(prompts_read(o, s->prompts));
+    MF_TRY(prompts_read(q, o, s->prompts));
     if (json_object_object_get_ex(o, "model", &model) && model)
-        MF_TRY(read_named(o, "model", w, "model", &s->click_model));
+        MF_TRY(read_named(q, o, "model", w, "model", &s->click_model));
     else
         MF_TRY(click_graph_weights(&s->object.weights));
     return MF_OK;
@@ -78,17 +76,17 @@ static mf_status read_object(json_object *o, const mf_workspace *w, search *s)
 static mf_status read_example(const desk_request *q, const mf_workspace *w, search *s)
 {
     json_object *body = desk_body(q), *object = NULL;
-    MF_TRY(read_named(body, "scan", w, "volume", &s->scan));
-    MF_TRY(read_named(body, "model", w, "model", &s->model));
-    MF_TRY(read_named(body, "example", w, "volume", &s->example));
+    MF_TRY(read_named(q, body, "scan", w, "volume", &s->scan));
+    MF_TRY(read_named(q, body, "model", w, "model", &s->model));
+    MF_TRY(read_named(q, body, "example", w, "volume", &s->example));
     if (!strcmp(s->scan.id, s->example.id))
         return mf_hint(mf_fail(MF_INVALID, "the example is the scan itself"),
                        "choose another scan to look in");
     MF_TRY(example_params(w, s->model.output, &s->params, &s->params_from));
     if (json_object_object_get_ex(body, "object", &object) && object)
-        return read_object(object, w, s);
+        return read_object(q, object, w, s);
     MF_TRY(desk_body_int(q, "label", 1, INT32_MAX, &s->label));
-    return read_named(body, "labels", w, "labels", &s->labels);
+    return read_named(q, body, "labels", w, "labels", &s->labels);
 }
 
 /* Prompts lie in the example, whose grid says where. */
@@ -102,9 +100,7 @@ static mf_status place_object(search *s)
     mf_status status = mf_artifact_grid(volume, &grid);
     mf_artifact_unref(volume);
     MF_TRY(status);
-    prompts_to_world(s->prompts, &grid);
-    s->mm = (click_prompts){s->prompts->axis, s->prompts->points, s->prompts->xyz[0],
-                            s->prompts->labels, s->prompts->corners ? s->prompts->box[0] : NULL};
+    s->mm = prompts_to_world(s->prompts, &grid);
     s->object.volume = s->example.included;
     s->object.model = s->click_model.included;
     s->object.prompts = &s->mm;

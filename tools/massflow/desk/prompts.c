@@ -3,15 +3,6 @@
 
 #include <string.h>
 
-static mf_status read_int(json_object *o, const char *name, int64_t max, int64_t *value)
-{
-    json_object *v = NULL;
-    if (json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_int) &&
-        (*value = json_object_get_int64(v)) >= 0 && *value <= max)
-        return MF_OK;
-    return mf_fail(MF_INVALID, "'%s' has to be a whole number of 0 to %lld", name, (long long)max);
-}
-
 static mf_status read_numbers(json_object *list, size_t count, double *v)
 {
     if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) != count)
@@ -39,13 +30,13 @@ static mf_status read_points(json_object *list, prompts *p)
     return MF_OK;
 }
 
-mf_status prompts_read(json_object *o, prompts *p)
+mf_status prompts_read(const desk_request *q, json_object *o, prompts *p)
 {
     json_object *points = NULL, *box = NULL;
     int64_t axis;
     *p = (prompts){0};
-    MF_TRY(read_int(o, "axis", 2, &axis));
-    MF_TRY(read_int(o, "slice", INT32_MAX, &p->slice));
+    MF_TRY(desk_field_int(q, o, "axis", 0, 2, &axis));
+    MF_TRY(desk_field_int(q, o, "slice", 0, INT32_MAX, &p->slice));
     p->axis = 2 - (int)axis;
     json_object_object_get_ex(o, "points", &points);
     json_object_object_get_ex(o, "box", &box);
@@ -65,7 +56,7 @@ mf_status prompts_read(json_object *o, prompts *p)
     return MF_OK;
 }
 
-void prompts_to_world(prompts *p, const mf_grid *grid)
+click_prompts prompts_to_world(prompts *p, const mf_grid *grid)
 {
     for (size_t i = 0; i < p->points; i++)
         mf_grid_to_world(grid, (const double[]){p->xyz[i][0], p->xyz[i][1], p->xyz[i][2]},
@@ -73,4 +64,5 @@ void prompts_to_world(prompts *p, const mf_grid *grid)
     for (size_t i = 0; i < p->corners; i++)
         mf_grid_to_world(grid, (const double[]){p->box[i][0], p->box[i][1], p->box[i][2]},
                          p->box[i]);
+    return (click_prompts){p->axis, p->points, p->xyz[0], p->labels, p->corners ? p->box[0] : NULL};
 }

@@ -2,6 +2,7 @@
 #ifndef MASSFLOW_DESK_PROMPTS_H
 #define MASSFLOW_DESK_PROMPTS_H
 
+#include "click_graph.h"
 #include "desk.h"
 
 enum { PROMPTS_MOST = 256 };
@@ -17,10 +18,9 @@ typedef struct prompts {
     double box[2][3];
 } prompts;
 
-/* From an object of a body: voxel indices x y z of the volume, all on one slice. MF_INVALID where
- * there is none. */
-MF_MUST_USE mf_status prompts_read(json_object *o, prompts *p);
-/* From voxels to RAS+ mm. */
-void prompts_to_world(prompts *p, const mf_grid *grid);
+/* Of the body of a request, or of an object in it. MF_INVALID where there is none. */
+MF_MUST_USE mf_status prompts_read(const desk_request *q, json_object *o, prompts *p);
+/* From voxels to RAS+ mm, in place; what is returned borrows of them. */
+click_prompts prompts_to_world(prompts *p, const mf_grid *grid);
 
 #endif

@@ -90,21 +90,22 @@ mf_status desk_query_real(const desk_request *q, const char *name, double min, d
     return MF_OK;
 }
 
-static mf_status field(const desk_request *q, const char *name, json_type type, const char *what,
-                       json_object **o)
+static mf_status field(const desk_request *q, json_object *of, const char *name, json_type type,
+                       const char *what, json_object **o)
 {
-    if (json_object_object_get_ex(q->parsed, name, o) && json_object_is_type(*o, type))
+    if (json_object_object_get_ex(of, name, o) && json_object_is_type(*o, type))
         return MF_OK;
     *o = NULL;
     return mf_fail(MF_INVALID, "%s: '%s' has to be %s", q->path, name, what);
 }
 
-mf_status desk_body_text(const desk_request *q, const char *name, const char **text)
+mf_status desk_field_text(const desk_request *q, json_object *of, const char *name,
+                          const char **text)
 {
     json_object *o;
 
     *text = NULL;
-    MF_TRY(field(q, name, json_type_string, "a text", &o));
+    MF_TRY(field(q, of, name, json_type_string, "a text", &o));
     const char *found = json_object_get_string(o);
     if (strlen(found) != (size_t)json_object_get_string_len(o) || !is_clean(found))
         return mf_fail(MF_INVALID, "%s: '%s' is no text in UTF-8", q->path, name);
@@ -112,14 +113,25 @@ mf_status desk_body_text(const desk_request *q, const char *name, const char **t
     return MF_OK;
 }
 
-mf_status desk_body_int(const desk_request *q, const char *name, int64_t min, int64_t max,
-                        int64_t *value)
+mf_status desk_body_text(const desk_request *q, const char *name, const char **text)
+{
+    return desk_field_text(q, q->parsed, name, text);
+}
+
+mf_status desk_field_int(const desk_request *q, json_object *of, const char *name, int64_t min,
+                         int64_t max, int64_t *value)
 {
     json_object *o;
 
-    MF_TRY(field(q, name, json_type_int, "a whole number", &o));
+    MF_TRY(field(q, of, name, json_type_int, "a whole number", &o));
     *value = json_object_get_int64(o);
     return in_range(q, name, min, max, *value);
+}
+
+mf_status desk_body_int(const desk_request *q, const char *name, int64_t min, int64_t max,
+                        int64_t *value)
+{
+    return desk_field_int(q, q->parsed, name, min, max, value);
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */
