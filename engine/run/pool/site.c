@@ -268,8 +268,7 @@ static bool read_token(const reader *r)
     return r->pool->token_by_environment || !strcmp(text, "file") || wrong(r, takes);
 }
 
-/* ---- arguments of sbatch ----------------------------------------------------------------------
- */
+/* ---- arguments of sbatch --------------------------------------------------------------------- */
 
 const char *mf_pool_argument(const mf_pool *p, const char *name, char letter, size_t *first,
                              size_t *behind)

@@ -30,10 +30,11 @@ size_t mf_place_bytes(const mf_runner *r, const mf_job *j, size_t place, size_t 
 /* Some device at a place for it has as much memory as it needs. */
 bool mf_held_by_a_device(mf_runner *r, const mf_job *j);
 
-/* Places of kind k, which may come, take such nodes; of j: with the time, devices and, as far as
- * that is known, memory that it needs; of any kind; `known`: that is known to have the memory. */
+/* Places of kind k, which may come, take nodes of the stage of node i; they have the time, the
+ * devices and, as far as that is known, the memory that j needs. */
 bool mf_kind_takes(mf_runner *r, size_t i, size_t k, bool device);
 bool mf_kind_suits(mf_runner *r, const mf_job *j, size_t k);
+/* Places of some kind do; `known`: their memory has to be known. */
 bool mf_kind_may_come(mf_runner *r, const mf_job *j, bool known);
 
 /* It was lost with a worker of that host. */
